@@ -1,0 +1,146 @@
+"""A reply that climbs back up the path: one outcome, perhaps after events; closable at any time."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Generator
+from typing import Any
+
+from penstock.core.errors import Cancelled, PenstockError
+from penstock.core.tensors import Tensors
+
+Outcome = Tensors | PenstockError
+
+
+class Meta:
+    """Who answered, and what it took. Durations are seconds.
+
+    `queue_s`: waiting for a place in a batch; `batch_s`: on the way to the worker and back;
+    `compute_s`: in the model.
+    """
+
+    __slots__ = ("batch_rows", "batch_s", "compute_s", "model", "queue_s", "version")
+
+    def __init__(self, model: str = "", version: str = ""):
+        self.model = model
+        self.version = version
+        self.queue_s = 0.0
+        self.batch_s = 0.0
+        self.compute_s = 0.0
+        self.batch_rows = 0
+
+
+class Reply:
+    """The answer to one request. It ends exactly once: with tensors, with an error, or closed.
+
+    Awaiting it waits for the end inside the server's own exchange driver, without a task;
+    `result()` does the same from any asyncio task. Abandoning either closes the reply.
+    A streaming reply yields events before it ends: `async for event in reply`.
+    """
+
+    __slots__ = ("_callbacks", "_events", "_on_close", "meta", "outcome")
+
+    def __init__(self, meta: Meta, on_close: Callable[[], None] | None = None):
+        self.meta = meta
+        self.outcome: Outcome | None = None
+        self._on_close = on_close
+        self._callbacks: Callable[[Any], None] | list[Callable[[Any], None]] | None = None
+        self._events: deque[Any] | None = None
+
+    @property
+    def done(self) -> bool:
+        """Whether the reply has ended."""
+        return self.outcome is not None
+
+    def settle(self, outcome: Outcome) -> bool:
+        """Ends the reply; False when it had ended already (the first end stands)."""
+        if self.outcome is not None:
+            return False
+        self.outcome = outcome
+        self._on_close = None
+        self._notify()
+        return True
+
+    def emit(self, event: object) -> None:
+        """Hands a streamed event to whoever iterates; ignored after the end."""
+        if self.outcome is None:
+            if self._events is None:
+                self._events = deque()
+            self._events.append(event)
+            self._notify()
+
+    def close(self) -> None:
+        """Gives the answer up: frees its place in the queue or batch. Does nothing after the end."""
+        on_close, self._on_close = self._on_close, None
+        if self.outcome is None:
+            if on_close is not None:
+                on_close()
+            self.settle(Cancelled("the request was cancelled"))
+
+    def add_done_callback(self, callback: Callable[[Any], None]) -> None:
+        """Calls back once, synchronously, at the next event or end (at once if ended)."""
+        if self.outcome is not None:
+            callback(self)
+        elif self._callbacks is None:
+            self._callbacks = callback
+        elif isinstance(self._callbacks, list):
+            self._callbacks.append(callback)
+        else:
+            self._callbacks = [self._callbacks, callback]
+
+    def _notify(self) -> None:
+        callbacks, self._callbacks = self._callbacks, None
+        if callbacks is None:
+            return
+        if not isinstance(callbacks, list):
+            callbacks(self)
+            return
+        for callback in callbacks:
+            callback(self)
+
+    def tensors(self) -> Tensors:
+        """The outputs of an ended reply. Raises the error that it ended with."""
+        outcome = self.outcome
+        if isinstance(outcome, PenstockError):
+            raise outcome
+        if outcome is None:
+            raise RuntimeError("the reply has not ended")
+        return outcome
+
+    def __await__(self) -> Generator[Any, None, Tensors]:
+        try:
+            while self.outcome is None:
+                yield self
+        except BaseException:
+            self.close()
+            raise
+        return self.tensors()
+
+    async def result(self) -> Tensors:
+        """Waits for the outputs, from any asyncio task. Raises the error that the reply ended with."""
+        try:
+            while self.outcome is None:
+                await self._changed()
+        except BaseException:
+            self.close()
+            raise
+        return self.tensors()
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        """Events as they come, until the end; raises the error that the reply ended with."""
+        try:
+            while True:
+                while self._events:
+                    yield self._events.popleft()
+                if self.outcome is not None:
+                    break
+                await self._changed()
+        finally:
+            self.close()
+        self.tensors()
+
+    async def _changed(self) -> None:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self.add_done_callback(lambda _: waiter.done() or waiter.set_result(None))
+        await waiter

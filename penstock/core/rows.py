@@ -1,0 +1,188 @@
+"""Rows as people write them (a list, a dict of columns, a text) to tensors and back.
+
+This is the mapping of the predict door, of examples in manifests, and of warm-up requests:
+one row is the value of the only input, or a dict from input name to value.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+from penstock.core.errors import BadInput
+from penstock.core.signature import Signature, TensorSpec
+from penstock.core.tensors import DTYPES, Array, Tensor, Tensors, bytes_array, object_array
+
+MAX_DEPTH = 32
+
+
+def rows_to_tensors(signature: Signature, rows: Sequence[Any]) -> dict[str, Tensor]:
+    """Tensors for a list of rows, by the signature.
+
+    A row is a dict of input values or, when the model has one input, that input's value; with
+    several inputs a list gives them in order. Raises `BadInput` naming the row and the input.
+    """
+    if not rows:
+        raise BadInput("inputs is empty; send at least one row")
+    specs = signature.inputs
+    if not signature.batched:
+        return _single(signature, rows)
+    if len(specs) == 1 and not (isinstance(rows[0], dict) and specs[0].name in rows[0]):
+        return {specs[0].name: column(specs[0], rows)}
+    columns = _columns(specs, rows)
+    return {spec.name: column(spec, columns[spec.name]) for spec in specs if spec.name in columns}
+
+
+def _single(signature: Signature, rows: Sequence[Any]) -> dict[str, Tensor]:
+    """A model without a batch axis takes one item per request."""
+    if len(rows) != 1:
+        raise BadInput(f"this model takes one input at a time, got {len(rows)}")
+    row, specs = rows[0], signature.inputs
+    if len(specs) == 1 and not (isinstance(row, dict) and specs[0].name in row):
+        row = {specs[0].name: row}
+    values = _as_dict(specs, row, 0)
+    return {spec.name: _tensor(spec, values[spec.name], spec.shape) for spec in specs if spec.name in values}
+
+
+def _columns(specs: Sequence[TensorSpec], rows: Sequence[Any]) -> dict[str, list[Any]]:
+    names = [spec.name for spec in specs]
+    known = set(names)
+    columns: dict[str, list[Any]] = {name: [] for name in names}
+    for index, row in enumerate(rows):
+        values = _as_dict(specs, row, index)
+        if values.keys() - known:
+            unknown = ", ".join(sorted(str(k)[:64] for k in values.keys() - known)[:5])
+            raise BadInput(f"row {index}: unknown column {unknown}; the model takes: {', '.join(names[:20])}")
+        for spec in specs:
+            if spec.name in values:
+                columns[spec.name].append(values[spec.name])
+            elif not spec.optional:
+                raise BadInput(f"row {index}: column {spec.name!r} is missing")
+    for name, values_of in list(columns.items()):
+        if not values_of:
+            del columns[name]
+        elif len(values_of) != len(rows):
+            raise BadInput(f"column {name!r} is in some rows and not in others")
+    return columns
+
+
+def _as_dict(specs: Sequence[TensorSpec], row: Any, index: int) -> Mapping[str, Any]:
+    if isinstance(row, Mapping):
+        return row
+    if isinstance(row, (list, tuple)) and len(row) == len(specs):
+        return {spec.name: value for spec, value in zip(specs, row, strict=True)}
+    names = ", ".join(spec.name for spec in specs[:20])
+    raise BadInput(f"row {index} must be an object with the columns: {names}")
+
+
+def column(spec: TensorSpec, values: Sequence[Any]) -> Tensor:
+    """One input's tensor from its value in every row; a column [-1, 1] takes plain scalars."""
+    rest = spec.shape[1:]
+    if rest == (1,) and not isinstance(values[0], (list, tuple)):
+        return _tensor(spec, list(values), (-1,), shape=(len(values), 1))
+    return _tensor(spec, values, (-1, *rest))
+
+
+def _tensor(spec: TensorSpec, values: Any, wanted: tuple[int, ...], shape: tuple[int, ...] | None = None) -> Tensor:
+    try:
+        array = array_from_json(spec.datatype, values)
+    except BadInput as error:
+        raise BadInput(f"input {spec.name!r}: {error.message}") from None
+    if len(array.shape) != len(wanted) or any(w not in (-1, s) for w, s in zip(wanted, array.shape, strict=True)):
+        raise BadInput(f"input {spec.name!r} must have shape {list(wanted)}, got {list(array.shape)}")
+    return Tensor(spec.datatype, array if shape is None else array.reshape(shape))
+
+
+def array_from_json(datatype: str, values: Any) -> Array:
+    """An array from decoded JSON (nested lists of plain values), exactly or not at all.
+
+    Raises `BadInput` for ragged nesting, 1.5 or true in an integer, true in a float, numbers out of
+    range, and anything but text in BYTES. Shape: that of the nesting.
+    """
+    flat, shape = flatten(values)
+    if datatype == "BYTES":
+        return bytes_array(object_array(flat, shape))
+    if datatype in ("FP16", "BF16"):
+        return _half(datatype, flat, shape)
+    return exact_array(datatype, flat).reshape(shape)
+
+
+def _half(datatype: str, flat: list[Any], shape: tuple[int, ...]) -> Array:
+    if datatype == "BF16":
+        raise BadInput("BF16 has no JSON form; send it as binary data")
+    with np.errstate(over="ignore"):
+        array = exact_array("FP32", flat).astype(np.float16)
+    if not np.isfinite(array).all():
+        raise BadInput("a value is out of the range of FP16")
+    return array.reshape(shape)
+
+
+def flatten(values: Any) -> tuple[list[Any], tuple[int, ...]]:
+    """Nested lists as one flat list and their shape. Raises `BadInput` when ragged or too deep."""
+    shape: list[int] = []
+    level = [values]
+    while level and isinstance(level[0], (list, tuple)):
+        size = len(level[0])
+        if any(not isinstance(item, (list, tuple)) or len(item) != size for item in level):
+            raise BadInput("the nested lists are ragged: every list on a level must have the same length")
+        shape.append(size)
+        if len(shape) > MAX_DEPTH:
+            raise BadInput(f"lists are nested deeper than {MAX_DEPTH}")
+        level = [value for item in level for value in item]
+    if any(isinstance(item, (list, tuple, dict)) for item in level):
+        raise BadInput("the nested lists are ragged, or hold objects where values belong")
+    return level, tuple(shape)
+
+
+def exact_array(datatype: str, flat: list[Any]) -> Array:
+    """A one-dimensional array of plain values that all belong to the datatype. Raises `BadInput`."""
+    dtype = DTYPES[datatype]
+    kinds = set(map(type, flat))
+    allowed: set[type] = {bool} if dtype.kind == "b" else {int} if dtype.kind in "iu" else {int, float}
+    if not kinds <= allowed:
+        wrong = sorted(kind.__name__ for kind in kinds - allowed)
+        raise BadInput(f"{datatype} takes {' or '.join(sorted(k.__name__ for k in allowed))}, got {', '.join(wrong)}")
+    try:
+        with np.errstate(over="ignore"):
+            array = np.array(flat, dtype=dtype)
+    except (OverflowError, ValueError):
+        raise BadInput(f"a value is out of the range of {datatype}") from None
+    if dtype.kind == "f" and not np.isfinite(array).all():
+        raise BadInput(f"a value is out of the range of {datatype}")
+    return array
+
+
+def to_json(tensor: Tensor) -> Any:
+    """Nested lists of plain values. BYTES become text: UTF-8, each byte that is not valid as U+FFFD.
+
+    NaN and infinities stay floats; the JSON encoder writes them as null.
+    """
+    if tensor.datatype == "BYTES":
+        return _text(tensor.array.tolist())
+    if tensor.datatype == "BF16":
+        return bf16_to_fp32(tensor.array).tolist()
+    return tensor.array.tolist()
+
+
+def bf16_to_fp32(bits: Array) -> Array:
+    """BF16 bits (uint16) as float32 of the same value."""
+    return (bits.astype(np.uint32) << 16).view(np.float32)
+
+
+def _text(value: Any) -> Any:
+    if isinstance(value, bytes):
+        return value.decode(errors="replace")
+    return [_text(item) for item in value] if isinstance(value, list) else value
+
+
+def tensors_to_rows(signature: Signature, outputs: Tensors) -> list[Any]:
+    """One value per row: the only output's value, or a dict from output name to value."""
+    values = {name: to_json(tensor) for name, tensor in outputs.items()}
+    if not signature.batched:
+        return [next(iter(values.values())) if len(values) == 1 else values]
+    if len(values) == 1:
+        return list(next(iter(values.values())))
+    names = list(values)
+    return [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]

@@ -1,0 +1,59 @@
+"""What every runtime offers: load a model, run a batch. Synchronous; lives in a worker process."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, Protocol
+
+import msgspec
+
+from penstock.core.model import ModelSpec
+from penstock.core.signature import Signature
+from penstock.core.tensors import Array
+
+
+class Runtime(Protocol):
+    """Executes one format. One instance serves one model in one worker.
+
+    Runtimes that can write a live object to files also have the module-level functions
+    `accepts(obj) -> bool` and `save(obj, folder, example) -> Saved`.
+    """
+
+    def load(self, spec: ModelSpec) -> Signature:
+        """Loads the model. Returns its signature: the spec's own where it has one, else inferred.
+
+        Raises `ModelFileError` when the file cannot be loaded (the reason in words, no paths),
+        `UntrustedFile` when it would run code and `spec.trusted` is false.
+        """
+
+    def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """Runs one batch: input name → array whose first axis is rows, in the signature's datatypes
+        (BYTES: object arrays of `bytes`; columns [-1]). Returns output name → array, rows in the
+        same order. Raises `BadInput` when the input is at fault; anything else is the model's.
+        """
+
+
+class Saved(msgspec.Struct, frozen=True):
+    """What a runtime wrote for a live object; the manifest is made from it.
+
+    `file`: name inside the folder. `runs_code`: loading it runs code, so it needs trust.
+    """
+
+    file: str
+    runtime: str
+    format: str
+    signature: Signature | None = None
+    classes: list[Any] | None = None
+    runs_code: bool = False
+    libraries: dict[str, str] = {}
+
+
+class Saver(Protocol):
+    """The writing half of a runtime's module."""
+
+    def accepts(self, obj: object) -> bool:
+        """Whether this runtime serves such an object."""
+
+    def save(self, obj: Any, folder: Path, example: Any) -> Saved:
+        """Writes the object into an existing folder. `example`: a few input rows, as the model's own
+        predict takes them (array, DataFrame, list), or None."""
