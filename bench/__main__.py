@@ -1,0 +1,111 @@
+"""`python -m bench`: measure, judge, write `bench/RESULTS.md`."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from dataclasses import asdict
+from pathlib import Path
+
+from bench import alone, machine, peers, penstock
+from bench.contestant import Absent
+from bench.field import Field, Wrong, interleave, running, say
+from bench.models import Models, write_models
+from bench.report import markdown
+from bench.results import Results
+from bench.sections import replace_section
+from bench.targets import verdicts
+from bench.wrk import WrkError, require_wrk
+
+IRIS = {
+    penstock.IRIS: penstock.iris,
+    peers.FASTAPI: peers.fastapi_sklearn,
+    peers.FASTAPI_ONNX: peers.fastapi_onnx,
+    peers.MOSEC: peers.mosec,
+    peers.MLSERVER: peers.mlserver,
+}
+TENSOR = {
+    penstock.IMAGE_BINARY: penstock.image_binary,
+    penstock.IMAGE_JSON: penstock.image_json,
+    peers.FASTAPI_BINARY: peers.fastapi_binary,
+}
+PARTS = ("iris", "tensor", "start", "sustained")
+PAGE = Path(__file__).parent / "RESULTS.md"
+
+
+def main() -> int:
+    """Measure what was asked for. Exit 0 says that the measuring worked; `--check` makes missed targets count."""
+    options = _options()
+    try:
+        require_wrk()
+        with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
+            results = measure(options, write_models(Path(folder)))
+    except (WrkError, Wrong) as error:
+        print(f"bench: {error}", file=sys.stderr)
+        return 2
+    judged = verdicts(results)
+    if not options.no_write:
+        replace_section(PAGE, "bench", markdown(results))
+    print(
+        json.dumps({**asdict(results), "targets": [asdict(v) for v in judged]}) if options.json else markdown(results)
+    )
+    return 1 if options.check and any(verdict.passed is False for verdict in judged) else 0
+
+
+def measure(options: argparse.Namespace, models: Models) -> Results:
+    """Each part in turn; a part that Penstock cannot take yet is left out with the reason."""
+    results = Results(machine.describe(), options.rounds, options.seconds)
+    if "iris" in options.parts:
+        with running(IRIS, models) as field:
+            _record(results, field)
+            results.iris = interleave(field, options.connections, options.rounds, options.seconds)
+    if "tensor" in options.parts:
+        with running(TENSOR, models) as field:
+            _record(results, field)
+            results.tensor = interleave(field, [4], options.rounds, options.seconds)
+    try:
+        _alone(results, options, models)
+    except Absent as reason:
+        say(f"not measured: {reason}")
+    return results
+
+
+def _alone(results: Results, options: argparse.Namespace, models: Models) -> None:
+    if "start" in options.parts:
+        results.ready_s = alone.ready_times(models)
+        results.server_rss_mb = alone.server_weight_mb(models)
+    if "sustained" in options.parts:
+        results.sustained = alone.sustained(models, options.sustained_seconds)
+
+
+def _record(results: Results, field: Field) -> None:
+    results.absent |= field.absent
+    for runner in field.runners:
+        results.notes[runner.contestant.name] = runner.contestant.note
+        results.versions |= runner.contestant.versions
+        results.body_bytes[runner.contestant.name] = len(runner.request.body)
+
+
+def _options() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
+    parser.add_argument("--rounds", type=int, default=5, help="rounds over everyone (default: %(default)s)")
+    parser.add_argument("--seconds", type=float, default=5, help="seconds per cell (default: %(default)s)")
+    parser.add_argument("--connections", type=int, nargs="+", default=[1, 32, 256], help="for iris")
+    parser.add_argument(
+        "--parts", nargs="+", choices=PARTS, default=["iris", "tensor", "start"], help="what to measure"
+    )
+    parser.add_argument("--sustained", action="store_true", help="also the load of two minutes")
+    parser.add_argument("--sustained-seconds", type=float, default=60, help="length of each half")
+    parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")
+    parser.add_argument("--check", action="store_true", help="exit 1 when a measured target is missed")
+    parser.add_argument("--no-write", action="store_true", help="leave RESULTS.md alone")
+    options = parser.parse_args()
+    if options.sustained:
+        options.parts.append("sustained")
+    return options
+
+
+if __name__ == "__main__":
+    sys.exit(main())
