@@ -39,13 +39,14 @@ class Reply:
     A streaming reply yields events before it ends: `async for event in reply`.
     """
 
-    __slots__ = ("_callbacks", "_events", "_on_close", "meta", "outcome")
+    __slots__ = ("_callbacks", "_end_callbacks", "_events", "_on_close", "meta", "outcome")
 
     def __init__(self, meta: Meta, on_close: Callable[[], None] | None = None):
         self.meta = meta
         self.outcome: Outcome | None = None
         self._on_close = on_close
         self._callbacks: Callable[[Any], None] | list[Callable[[Any], None]] | None = None
+        self._end_callbacks: tuple[Callable[[Any], None], ...] = ()
         self._events: deque[Any] | None = None
 
     @property
@@ -59,6 +60,8 @@ class Reply:
             return False
         self.outcome = outcome
         self._on_close = None
+        for callback in self._end_callbacks:
+            callback(self)
         self._notify()
         return True
 
@@ -88,6 +91,13 @@ class Reply:
             self._callbacks.append(callback)
         else:
             self._callbacks = [self._callbacks, callback]
+
+    def add_end_callback(self, callback: Callable[[Any], None]) -> None:
+        """Calls back once, synchronously, at the end and not before (at once if ended)."""
+        if self.outcome is not None:
+            callback(self)
+        else:
+            self._end_callbacks = (*self._end_callbacks, callback)
 
     def _notify(self) -> None:
         callbacks, self._callbacks = self._callbacks, None

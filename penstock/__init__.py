@@ -1,0 +1,1 @@
+"""Penstock: one server for every model, from the notebook to production."""

@@ -1,0 +1,40 @@
+"""May it come in now: a bound on all requests in flight, and none while the server stops."""
+
+from __future__ import annotations
+
+import msgspec
+
+from penstock.core.errors import Draining, Overloaded
+from penstock.core.reply import Reply
+from penstock.core.request import Handler, Request
+
+
+class AdmissionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """What the server takes on at once."""
+
+    max_in_flight: int = 4096
+    """Requests accepted and not yet answered, over all models; more are refused with 503."""
+
+
+class Gate:
+    """Counts every accepted request until its reply ends, however it ends."""
+
+    def __init__(self, handler: Handler, settings: AdmissionSettings):
+        self._handler = handler
+        self._limit = settings.max_in_flight
+        self.in_flight = 0
+        self.draining = False
+
+    async def __call__(self, request: Request) -> Reply:
+        """Passes the request on. Raises `Overloaded` over the bound, `Draining` when stopping."""
+        if self.draining:
+            raise Draining("the server is stopping; send the request elsewhere")
+        if self.in_flight >= self._limit:
+            raise Overloaded(f"{self._limit} requests are in flight; try again shortly")
+        reply = await self._handler(request)
+        self.in_flight += 1
+        reply.add_end_callback(self._left)
+        return reply
+
+    def _left(self, _: Reply) -> None:
+        self.in_flight -= 1

@@ -1,0 +1,87 @@
+"""Assembly: stacks the steps of the path in order, and gives the whole a life of three calls."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from importlib.metadata import version
+
+from penstock.admission.gate import Gate
+from penstock.config.schema import Config
+from penstock.core.clock import system_clock
+from penstock.core.model import ModelSpec
+from penstock.protocols.docs.pages import Docs
+from penstock.protocols.http.app import LOOPBACK_HOSTS, HttpApp
+from penstock.protocols.http.routes import Routes
+from penstock.protocols.http.server import HttpServer
+from penstock.protocols.oip.rest import OipRest
+from penstock.protocols.operations import Operations
+from penstock.protocols.predict import Predict
+from penstock.routing.names import Names
+from penstock.runtimes.contract import Runtime
+from penstock.scheduling.fleet import Fleet
+from penstock.scheduling.settings import DeploymentSettings
+from penstock.telemetry.logs import logger
+from penstock.telemetry.metrics import MetricsPage
+
+log = logger("app")
+
+
+class App:
+    """One server: protocols → admission → routing → scheduling → (in workers) runtimes.
+
+    `http` is the app behind every HTTP server, our own or an ASGI one.
+    """
+
+    def __init__(self, config: Config):
+        self.config = config
+        self.fleet = Fleet()
+        self.names = Names(self.fleet, self.fleet, config.aliases)
+        self.gate = Gate(self.names, config.admission)
+        self.http = self._protocols()
+        self.server = HttpServer(self.http, config.http.limits, self.http.refusal, _broken)
+
+    def _protocols(self) -> HttpApp:
+        routes, settings, release = Routes(), self.config.http, version("penstock")
+        metrics = MetricsPage(self.fleet.all, lambda: http.errors)
+        Predict(self.gate, self.names, system_clock).mount(routes)
+        OipRest(self.gate, self.names, system_clock, release).mount(routes)
+        Operations(self.names, metrics.render, release).mount(routes)
+        Docs(self.names, release).mount(routes)
+        local = settings.host in ("localhost", "::1") or settings.host.startswith("127.")
+        hosts = [*LOOPBACK_HOSTS, *settings.allowed_hosts] if local and "*" not in settings.allowed_hosts else None
+        http = HttpApp(routes, settings.limits, hosts=hosts, access_log=settings.access_log)
+        return http
+
+    def add(
+        self, spec: ModelSpec, settings: DeploymentSettings, create: Callable[[str], Runtime] | None = None
+    ) -> None:
+        """Adds a model version; `create` makes the runtime of an inline one."""
+        self.fleet.add(spec, settings, create)
+
+    async def start(self) -> None:
+        """Begins to load every model, and listens; models may still be loading."""
+        self.fleet.start()
+        await self.server.start(self.config.http.host, self.config.http.port)
+
+    async def loaded(self) -> Mapping[str, str]:
+        """Waits until every model is ready or has failed; returns the failures by name."""
+        await self.fleet.loaded()
+        return {d.spec.name: d.failure.message for d in self.fleet.all() if d.failure is not None}
+
+    async def drain(self) -> None:
+        """Takes no more requests, finishes the accepted ones, then ends."""
+        log.info("draining", seconds=self.config.drain_s)
+        self.gate.draining = self.fleet.draining = self.server.draining = True
+        await self.fleet.drain(self.config.drain_s)
+        await self.server.drain(self.config.drain_s)
+
+    async def abort(self) -> None:
+        """Ends now."""
+        self.server.abort()
+        await self.fleet.close()
+        await asyncio.sleep(0)
+
+
+def _broken(error: BaseException) -> None:
+    log.error("exchange_broken", error=repr(error))

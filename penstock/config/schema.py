@@ -1,0 +1,79 @@
+"""The rooms' settings put together: a YAML file, the environment, flags → `Config`."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import msgspec
+
+from penstock.admission.gate import AdmissionSettings
+from penstock.core.errors import ConfigError
+from penstock.protocols.http.limits import HttpLimits
+from penstock.scheduling.settings import DeploymentSettings
+
+DEFAULT_PORT = 8000
+
+
+class HttpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Where and how HTTP is served."""
+
+    host: str = "127.0.0.1"
+    """Address to bind; loopback unless told otherwise."""
+    port: int = DEFAULT_PORT
+    """Port to bind; 0 lets the system choose."""
+    allowed_hosts: tuple[str, ...] = ()
+    """More names that the Host header may carry on loopback; "*" allows any."""
+    access_log: bool = False
+    """Log every request, not only failures."""
+    limits: HttpLimits = HttpLimits()
+    """What clients may send, and how slowly."""
+
+
+class LogSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Logs on standard error."""
+
+    level: Literal["debug", "info", "warning", "error"] = "info"
+    """The least severe entries to write."""
+    format: Literal["auto", "json", "text"] = "auto"
+    """json: one object per line; text: for people; auto: text on a terminal."""
+
+
+class ModelSettings(DeploymentSettings, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """One served model: where it comes from, and how it is run."""
+
+    source: str
+    """A model file, a model folder, "module:attribute" or "file.py:attribute"."""
+    trust: str | tuple[str, ...] = ()
+    """Digests ("sha256:...") of files that may run code when loaded."""
+    version: str | None = None
+    """The version's name (default: the manifest's, else 1)."""
+    runtime: str | None = None
+    """The runtime to use (default: by the file's format)."""
+    device: str = "auto"
+    """auto, cpu, cuda or cuda:N."""
+    output: Literal["label", "probabilities", "both"] | None = None
+    """What classifiers answer (default: both)."""
+    example: list[Any] | None = None
+    """Example rows: for the docs, for warm-up, and to infer the signature."""
+    options: dict[str, Any] = {}
+    """Settings of the runtime, by its own names."""
+
+
+class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    """Everything a server needs to know."""
+
+    models: dict[str, ModelSettings] = {}
+    """Served models by name."""
+    aliases: dict[str, str] = {}
+    """Other names for models: alias → model or model@version."""
+    http: HttpSettings = HttpSettings()
+    """The HTTP server."""
+    admission: AdmissionSettings = AdmissionSettings()
+    """What the server takes on at once."""
+    log: LogSettings = LogSettings()
+    """Logs."""
+    drain_s: float = 30.0
+    """Time for accepted work to finish when the server is asked to stop."""

@@ -1,0 +1,49 @@
+"""What every door needs to ask the path and to answer from it."""
+
+from __future__ import annotations
+
+from penstock.core.clock import Clock
+from penstock.core.deadline import NEVER, Deadline
+from penstock.core.errors import BadInput
+from penstock.core.reply import Meta
+from penstock.core.tensors import Tensors
+from penstock.protocols.http.message import Headers
+
+MAX_TIMEOUT_MS = 86_400_000.0
+MAX_PRIORITY = 9
+
+
+def timing_headers(meta: Meta) -> Headers:
+    """Server-Timing (milliseconds) for queue, batch and compute."""
+    timing = "queue;dur=%.3f, batch;dur=%.3f, compute;dur=%.3f" % (
+        meta.queue_s * 1000,
+        meta.batch_s * 1000,
+        meta.compute_s * 1000,
+    )
+    return [(b"server-timing", timing.encode())]
+
+
+def deadline_of(timeout_ms: float | None, clock: Clock) -> Deadline:
+    """The moment a request must be answered by. Raises `BadInput` for a senseless timeout."""
+    if timeout_ms is None:
+        return NEVER
+    if not 0 < timeout_ms <= MAX_TIMEOUT_MS:
+        raise BadInput(f"timeout_ms must be over 0 and at most {MAX_TIMEOUT_MS:.0f}, got {timeout_ms}")
+    return clock() + timeout_ms / 1000
+
+
+def priority_of(priority: int | None) -> int:
+    """The scheduler's level for a client's priority (1 the highest; 0 and none: the default, 1... 9).
+
+    Raises `BadInput` outside 0 to 9.
+    """
+    if not priority:
+        return 1
+    if not 0 < priority <= MAX_PRIORITY:
+        raise BadInput(f"priority must be between 0 and {MAX_PRIORITY}, got {priority}")
+    return priority - 1
+
+
+def chosen(outputs: Tensors, names: tuple[str, ...] | None) -> Tensors:
+    """The wanted outputs in the wanted order; all without a wish."""
+    return outputs if names is None else {name: outputs[name] for name in names}

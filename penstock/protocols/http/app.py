@@ -1,0 +1,146 @@
+"""The protocols' entry: finds the door, gives every request an id, turns errors into answers."""
+
+from __future__ import annotations
+
+import re
+import secrets
+from collections import Counter
+from collections.abc import Callable, Sequence
+from itertools import count
+
+import msgspec
+
+from penstock.core.errors import BadInput, Forbidden, Internal, MethodNotAllowed, PenstockError
+from penstock.protocols.http import encoding
+from penstock.protocols.http.limits import HttpLimits
+from penstock.protocols.http.message import Headers, HttpRequest, HttpResponse
+from penstock.protocols.http.routes import Routes
+from penstock.telemetry.logs import logger
+
+log = logger("protocols")
+LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
+_SAFE_ID = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
+_encode = msgspec.json.encode
+
+
+class HttpApp:
+    """Answers every request; never raises. `hosts`: names that Host may carry (None: any)."""
+
+    def __init__(self, routes: Routes, limits: HttpLimits, *, hosts: Sequence[str] | None, access_log: bool = False):
+        self.errors: Counter[str] = Counter()
+        self._routes = routes
+        self._limits = limits
+        self._hosts = None if hosts is None else {host.lower().encode() for host in hosts}
+        self._known_hosts: set[bytes] = set()
+        self._access_log = access_log
+        self._prefix = secrets.token_hex(6)
+        self._next_id: Callable[[], int] = count(1).__next__
+
+    async def __call__(self, request: HttpRequest) -> HttpResponse:
+        """The response to a request."""
+        headers = request.headers
+        try:
+            request.id = self._request_id(headers.get(b"x-request-id"))
+            if self._hosts is not None:
+                self._check_host(headers.get(b"host", b""))
+            if b"content-encoding" in headers:
+                request.body = encoding.decoded(request.body, headers[b"content-encoding"], self._limits.body)
+            door, parameters = self._routes.find(request.method, request.path)
+            response = await door(request, *parameters)
+        except PenstockError as error:
+            response = self._failed(request, error)
+        except Exception:
+            log.exception("bug", request_id=request.id, path=request.path.decode(errors="replace")[:200])
+            response = self._failed(request, Internal("an internal error; the log has it under this request id"))
+        return self._finished(request, response)
+
+    def refusal(self, error: PenstockError) -> HttpResponse:
+        """The response to a request that could not even be read."""
+        self.errors[error.code] += 1
+        return error_response(error, self._request_id(None), b"")
+
+    def _failed(self, request: HttpRequest, error: PenstockError) -> HttpResponse:
+        if error.status >= 500 or error.detail:
+            log.error(
+                "request_failed",
+                request_id=request.id,
+                code=error.code,
+                status=error.status,
+                reason=error.message,
+                detail=error.detail,
+            )
+        self.errors[error.code] += 1
+        return error_response(error, request.id, request.path)
+
+    def _finished(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
+        tail: Headers = [(b"x-request-id", request.id.encode())]
+        response.headers = tail if response.headers is None else response.headers + tail
+        if b"accept-encoding" in request.headers:
+            compress(request.headers[b"accept-encoding"], response)
+        if request.method == "HEAD":
+            response = bodiless(response)
+        if self._access_log:
+            log.info(
+                "request",
+                request_id=request.id,
+                method=request.method,
+                path=request.path.decode(errors="replace")[:200],
+                status=response.status,
+            )
+        return response
+
+    def _request_id(self, given: bytes | None) -> str:
+        """The client's id when it is plain visible ASCII of at most 128 characters, else our own."""
+        if given is not None and _SAFE_ID(given):
+            return given.decode()
+        return f"{self._prefix}-{self._next_id():x}"
+
+    def _check_host(self, host: bytes) -> None:
+        """Refuses foreign names on a loopback server: a web page must not reach it by DNS rebinding."""
+        if host in self._known_hosts:
+            return
+        name = host.lower()
+        if name.startswith(b"["):
+            name = name.partition(b"]")[0] + b"]"
+        else:
+            name = name.partition(b":")[0]
+        assert self._hosts is not None
+        if not name:
+            raise BadInput("the Host header is missing")
+        if name not in self._hosts:
+            raise Forbidden("this server answers only to its own host names; see --allow-host")
+        if len(self._known_hosts) < 64:
+            self._known_hosts.add(host)
+
+
+def error_response(error: PenstockError, request_id: str, path: bytes) -> HttpResponse:
+    """An error as JSON: a plain string under /v2 (as the Open Inference Protocol has it), elsewhere
+    an object with code, message and the id that links to the log."""
+    message = error.message
+    if path.startswith(b"/v2"):
+        body = _encode({"error": message, "code": error.code, "request_id": request_id})
+    else:
+        body = _encode({"error": {"code": error.code, "message": message, "request_id": request_id}})
+    headers: Headers = []
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode()))
+    return HttpResponse(error.status, body, headers=headers)
+
+
+def compress(accept: bytes, response: HttpResponse) -> None:
+    """Packs a response in place when the client accepts that and it is worth it."""
+    body = response.body
+    if response.stream is not None or (isinstance(body, bytes) and len(body) < encoding.WORTH_IT):
+        return
+    coding = encoding.accepted(accept)
+    if coding is None:
+        return
+    response.body = encoding.encoded(body if isinstance(body, bytes) else b"".join(body), coding)
+    response.headers = [*(response.headers or []), (b"content-encoding", coding), (b"vary", b"accept-encoding")]
+
+
+def bodiless(response: HttpResponse) -> HttpResponse:
+    """A HEAD response: status and headers alone."""
+    return HttpResponse(response.status, b"", response.content_type, response.headers)

@@ -1,0 +1,107 @@
+"""The listener: sockets, time, and drain. The connections do the talking."""
+
+from __future__ import annotations
+
+import asyncio
+import resource
+from collections.abc import Callable
+from email.utils import formatdate
+from typing import Any
+
+from penstock.core.errors import ConfigError, PenstockError, Unavailable
+from penstock.protocols.http.connection import Connection, Phase
+from penstock.protocols.http.limits import HttpLimits
+from penstock.protocols.http.message import App, HttpResponse
+
+SWEEP_S = 1.0
+SPARE_DESCRIPTORS = 64
+
+
+class HttpServer:
+    """Serves one app on one address.
+
+    `refusal` turns an error on a request that could not be read into a response; `broken` is told
+    of exceptions that no request should cause.
+    """
+
+    def __init__(
+        self,
+        app: App,
+        limits: HttpLimits,
+        refusal: Callable[[PenstockError], HttpResponse],
+        broken: Callable[[BaseException], None],
+    ):
+        self.app: Any = app
+        self.limits = limits
+        self.refusal = refusal
+        self.broken = broken
+        self.draining = False
+        self.now = 0.0
+        self.date = b""
+        self.port = 0
+        self._connections: set[Connection] = set()
+        self._capacity = min(limits.connections, descriptor_limit() - SPARE_DESCRIPTORS)
+        self._server: asyncio.Server | None = None
+        self._sweeper: asyncio.TimerHandle | None = None
+
+    async def start(self, host: str, port: int) -> None:
+        """Binds and listens. Raises `ConfigError` naming the port when it is in use."""
+        loop = asyncio.get_running_loop()
+        self._tick()
+        try:
+            self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=2048)
+        except OSError as error:
+            raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def stop_listening(self) -> None:
+        """New connections are refused by the system from now on."""
+        if self._server is not None:
+            self._server.close()
+
+    async def drain(self, patience_s: float) -> None:
+        """Lets requests under way finish, closes idle connections, then everything."""
+        self.draining = True
+        loop = asyncio.get_running_loop()
+        until = loop.time() + patience_s
+        while self._connections and loop.time() < until:
+            for connection in list(self._connections):
+                if connection.phase is Phase.IDLE or (connection.phase is Phase.HEAD and not connection.has_bytes):
+                    connection.transport.close()
+            await asyncio.sleep(0.02)
+        self.abort()
+
+    def abort(self) -> None:
+        """Closes every connection now."""
+        self.stop_listening()
+        if self._sweeper is not None:
+            self._sweeper.cancel()
+        for connection in list(self._connections):
+            connection.transport.abort()
+
+    # --- what connections report
+
+    def opened(self, connection: Connection) -> None:
+        """A client has connected; over capacity it is told to come back."""
+        self._connections.add(connection)
+        if len(self._connections) > self._capacity:
+            connection.refuse(Unavailable(f"the server has {self._capacity} connections; try again shortly"))
+
+    def closed(self, connection: Connection) -> None:
+        """A connection is gone."""
+        self._connections.discard(connection)
+
+    def _tick(self) -> None:
+        """Once a second: the coarse clock, the Date header, and slow clients."""
+        loop = asyncio.get_running_loop()
+        self.now = loop.time()
+        self.date = formatdate(usegmt=True).encode()
+        for connection in list(self._connections):
+            connection.sweep(self.now)
+        self._sweeper = loop.call_later(SWEEP_S, self._tick)
+
+
+def descriptor_limit() -> int:
+    """How many files this process may have open."""
+    soft, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+    return soft if soft != resource.RLIM_INFINITY else 1_000_000

@@ -1,0 +1,36 @@
+"""Responses as bytes: status lines, headers, chunks."""
+
+from __future__ import annotations
+
+from http import HTTPStatus
+
+from penstock.protocols.http.message import HttpResponse
+
+STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
+STATUS_LINES[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
+CONTINUE = b"HTTP/1.1 100 Continue\r\n\r\n"
+LAST_CHUNK = b"0\r\n\r\n"
+
+
+def head(response: HttpResponse, date: bytes, length: int | None, close: bool) -> bytes:
+    """Status line and headers; without a length the body is chunked."""
+    size = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
+    parts = [
+        STATUS_LINES[response.status],
+        b"date: ", date, b"\r\ncontent-type: ", response.content_type, b"\r\n", size, b"\r\n",
+    ]  # fmt: skip
+    if response.headers:
+        for name, value in response.headers:
+            parts += (name, b": ", value, b"\r\n")
+    parts.append(b"connection: close\r\n\r\n" if close else b"\r\n")
+    return b"".join(parts)
+
+
+def body_length(body: bytes | list[bytes]) -> int:
+    """The length of a body in one piece or several."""
+    return len(body) if isinstance(body, bytes) else sum(memoryview(part).nbytes for part in body)
+
+
+def chunk(data: bytes) -> bytes:
+    """One chunk of a chunked body."""
+    return b"%x\r\n%b\r\n" % (len(data), data)

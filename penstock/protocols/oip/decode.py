@@ -1,0 +1,154 @@
+"""From an infer request's bytes to tensors: JSON, and the binary tensor extension."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import msgspec
+
+from penstock.core.errors import BadInput
+from penstock.core.signature import Signature
+from penstock.core.tensors import DTYPES, Array, Tensor, count_elements, from_raw
+from penstock.protocols.http.message import HttpRequest
+from penstock.protocols.json_tensors import array_of, check_size
+from penstock.protocols.oip.messages import InferRequest, InputTensor, Parameter
+
+HEADER_LENGTH = b"inference-header-content-length"
+MAX_TENSORS = 1024
+MAX_DIMENSIONS = 32
+_decoder = msgspec.json.Decoder(InferRequest)
+
+
+@dataclass(slots=True)
+class Infer:
+    """What an infer request asks for. `binary`: the default for outputs that do not say."""
+
+    tensors: dict[str, Tensor]
+    id: str | None = None
+    parameters: dict[str, Parameter] = field(default_factory=dict)
+    outputs: tuple[str, ...] | None = None
+    binary: bool = False
+    binary_outputs: dict[str, bool] = field(default_factory=dict)
+
+
+def decode(http: HttpRequest, signature: Signature | None) -> Infer:
+    """Reads a request. Raises `BadInput` saying which tensor is wrong, and how."""
+    given = http.headers.get(HEADER_LENGTH)
+    if given is None:
+        message, binary = _parse(http.body), memoryview(b"")
+    else:
+        length = _header_length(given, len(http.body))
+        if length == 0:
+            return _raw_body(http.body, signature)
+        message, binary = _parse(http.body[:length]), memoryview(http.body)[length:]
+    tensors = _tensors(message.inputs, binary)
+    if message.outputs is None and message.parameters is None:
+        return Infer(tensors, message.id)
+    return _with_wishes(Infer(tensors, message.id), message)
+
+
+def _parse(body: bytes) -> InferRequest:
+    check_size(body)
+    try:
+        message = _decoder.decode(body)
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
+        raise BadInput(f"the body is not a valid infer request: {error}") from None
+    except RecursionError:
+        raise BadInput("the JSON is nested too deeply") from None
+    if len(message.inputs) > MAX_TENSORS or len(message.outputs or ()) > MAX_TENSORS:
+        raise BadInput(f"at most {MAX_TENSORS} tensors in one request")
+    return message
+
+
+def _header_length(given: bytes, total: int) -> int:
+    if not given.isdigit() or len(given) > 18 or int(given) > total:
+        raise BadInput(f"Inference-Header-Content-Length must be a number from 0 to the body's length, {total}")
+    return int(given)
+
+
+def _tensors(inputs: list[InputTensor], binary: memoryview) -> dict[str, Tensor]:
+    tensors: dict[str, Tensor] = {}
+    at = 0
+    for tensor in inputs:
+        if tensor.name in tensors:
+            raise BadInput(f"input {tensor.name[:64]!r} is given twice")
+        try:
+            if tensor.parameters is not None and "binary_data_size" in tensor.parameters:
+                size = _binary_size(tensor, len(binary) - at)
+                array = from_raw(tensor.datatype, _shape(tensor), binary[at : at + size])
+                at += size
+            else:
+                array = _json_array(tensor)
+        except BadInput as error:
+            raise BadInput(f"input {tensor.name[:64]!r}: {error.message}") from None
+        tensors[tensor.name] = Tensor(tensor.datatype, array)
+    if at != len(binary):
+        raise BadInput(f"{len(binary) - at} bytes of binary data belong to no input; check binary_data_size")
+    return tensors
+
+
+def _shape(tensor: InputTensor) -> list[int]:
+    if len(tensor.shape) > MAX_DIMENSIONS:
+        raise BadInput(f"at most {MAX_DIMENSIONS} dimensions")
+    return tensor.shape
+
+
+def _binary_size(tensor: InputTensor, left: int) -> int:
+    assert tensor.parameters is not None
+    size = tensor.parameters["binary_data_size"]
+    if not isinstance(size, int) or isinstance(size, bool) or not 0 <= size <= left:
+        raise BadInput(f"binary_data_size must be between 0 and the {left} bytes that are left, got {size!r}")
+    if tensor.data is not msgspec.UNSET:
+        raise BadInput("has both data and binary_data_size; send one")
+    return size
+
+
+def _json_array(tensor: InputTensor) -> Array:
+    if isinstance(tensor.data, msgspec.UnsetType):
+        raise BadInput("has neither data nor binary_data_size")
+    array = array_of(tensor.datatype, tensor.data)
+    shape = tensor.shape
+    if array.ndim != 1 and array.shape != tuple(shape):
+        raise BadInput(f"shape says {shape[:8]}, data is nested as {list(array.shape)}")
+    expected = count_elements(_shape(tensor))
+    if expected != array.size:
+        raise BadInput(f"shape {shape[:8]} needs {expected} values, data has {array.size}")
+    return array.reshape(shape)
+
+
+def _raw_body(body: bytes, signature: Signature | None) -> Infer:
+    """Header length 0: the body is the raw bytes of the model's only input, one row."""
+    if signature is None or len(signature.inputs) != 1:
+        raise BadInput("a raw body needs a model with exactly one input")
+    spec = signature.inputs[0]
+    if spec.datatype == "BYTES":
+        raw = len(body).to_bytes(4, "little") + body
+        return Infer({spec.name: Tensor("BYTES", from_raw("BYTES", [1] * len(spec.shape), raw))}, binary=True)
+    shape = _raw_shape(spec.shape, len(body) // DTYPES[spec.datatype].itemsize)
+    return Infer({spec.name: Tensor(spec.datatype, from_raw(spec.datatype, shape, body))}, binary=True)
+
+
+def _raw_shape(shape: tuple[int, ...], elements: int) -> list[int]:
+    """The spec's shape with its variable dimensions filled: all 1, but the last takes what is left."""
+    sizes = [1 if size == -1 else size for size in shape]
+    variable = [index for index, size in enumerate(shape) if size == -1]
+    if variable:
+        known = count_elements(sizes)
+        sizes[variable[-1] if len(variable) > 1 else variable[0]] = elements // known if known else 0
+    return sizes
+
+
+def _with_wishes(infer: Infer, message: InferRequest) -> Infer:
+    """Fills in parameters and requested outputs."""
+    infer.parameters = message.parameters or {}
+    infer.binary = infer.parameters.get("binary_data_output") is True
+    if message.outputs is not None:
+        names = tuple(output.name for output in message.outputs)
+        if len(set(names)) != len(names):
+            raise BadInput("an output is requested twice")
+        infer.outputs = names or None
+        for output in message.outputs:
+            wish = (output.parameters or {}).get("binary_data")
+            if wish is not None:
+                infer.binary_outputs[output.name] = wish is True
+    return infer

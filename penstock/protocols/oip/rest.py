@@ -1,0 +1,190 @@
+"""The Open Inference Protocol v2 over REST: every call, the version segment optional."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import msgspec
+
+from penstock.core.clock import Clock
+from penstock.core.deadline import Deadline
+from penstock.core.errors import BadInput, Unsupported
+from penstock.core.model import Models, ModelView, State
+from penstock.core.request import Handler, Request
+from penstock.core.signature import Signature, TensorSpec
+from penstock.protocols.answer import deadline_of, priority_of
+from penstock.protocols.http.message import HttpRequest, HttpResponse
+from penstock.protocols.http.routes import Routes
+from penstock.protocols.oip.decode import Infer, decode
+from penstock.protocols.oip.encode import encode
+from penstock.protocols.oip.statistics import statistics
+
+EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
+_encode = msgspec.json.encode
+
+
+class OipRest:
+    """Translates to and from the path, and nothing else."""
+
+    def __init__(self, handler: Handler, models: Models, clock: Clock, version: str):
+        self._handler = handler
+        self._models = models
+        self._clock = clock
+        self._version = version
+
+    def mount(self, routes: Routes) -> None:
+        """Adds every path of the protocol."""
+        routes.add("GET", "/v2", self.server)
+        routes.add("GET", "/v2/health/live", self.live)
+        routes.add("GET", "/v2/health/ready", self.ready)
+        routes.add("GET", "/v2/models/stats", self.stats)
+        routes.add("POST", "/v2/repository/index", self.index)
+        routes.add("POST", "/v2/repository/models/{}/load", self.load)
+        routes.add("POST", "/v2/repository/models/{}/unload", self.load)
+        for model in ("/v2/models/{}", "/v2/models/{}/versions/{}"):
+            routes.add("GET", model, self.metadata)
+            routes.add("GET", f"{model}/ready", self.model_ready)
+            routes.add("GET", f"{model}/config", self.config)
+            routes.add("GET", f"{model}/stats", self.stats)
+            routes.add("POST", f"{model}/infer", self.infer)
+
+    async def infer(self, http: HttpRequest, name: str, version: str | None = None) -> HttpResponse:
+        """POST .../infer"""
+        infer = decode(http, self._models.find(name, version).signature)
+        request = Request(
+            infer.id or http.id,
+            name,
+            infer.tensors,
+            version,
+            infer.outputs,
+            *self._limits(infer.parameters),
+        )
+        reply = await self._handler(request)
+        outputs = await reply
+        return encode(infer, outputs, reply.meta)
+
+    def _limits(self, parameters: dict[str, Any]) -> tuple[Deadline, int]:
+        timeout_us = parameters.get("timeout") if parameters else None
+        timeout_ms = parameters.get("timeout_ms") if parameters else None
+        if timeout_us:
+            timeout_ms = _number("timeout", timeout_us) / 1000
+        priority = parameters.get("priority") if parameters else None
+        if priority is not None and not isinstance(priority, int):
+            raise BadInput("parameter priority must be an integer")
+        return deadline_of(None if timeout_ms is None else _number("timeout_ms", timeout_ms), self._clock), priority_of(
+            priority
+        )
+
+    async def server(self, http: HttpRequest) -> HttpResponse:
+        """GET /v2"""
+        return _json({"name": "penstock", "version": self._version, "extensions": EXTENSIONS})
+
+    async def live(self, http: HttpRequest) -> HttpResponse:
+        """GET /v2/health/live"""
+        return _json({"live": True})
+
+    async def ready(self, http: HttpRequest) -> HttpResponse:
+        """GET /v2/health/ready: 200 when every model takes requests, else 503."""
+        ready = not self._models.draining and all(model.state is State.READY for model in self._models.all())
+        return _json({"ready": ready, "live": True}, 200 if ready else 503)
+
+    async def metadata(self, http: HttpRequest, name: str, version: str | None = None) -> HttpResponse:
+        """GET /v2/models/{name}"""
+        model = self._models.find(name, version)
+        versions = [m.spec.version for m in self._models.all() if m.spec.name == model.spec.name]
+        signature = model.signature or Signature(())
+        return _json(
+            {
+                "name": model.spec.name,
+                "versions": [version] if version else versions,
+                "platform": model.spec.platform,
+                "inputs": _specs(signature.inputs),
+                "outputs": _specs(signature.outputs),
+                "parameters": {"state": model.state, "batched": signature.batched},
+            }
+        )
+
+    async def model_ready(self, http: HttpRequest, name: str, version: str | None = None) -> HttpResponse:
+        """GET /v2/models/{name}/ready"""
+        model = self._models.find(name, version)
+        ready = model.state is State.READY
+        body = {"name": model.spec.name, "ready": ready}
+        return _json(body if ready else {**body, "reason": model.reason}, 200 if ready else 503)
+
+    async def config(self, http: HttpRequest, name: str, version: str | None = None) -> HttpResponse:
+        """GET /v2/models/{name}/config, with the keys that perf_analyzer reads."""
+        model = self._models.find(name, version)
+        return _json(model_config(model))
+
+    async def stats(self, http: HttpRequest, name: str | None = None, version: str | None = None) -> HttpResponse:
+        """GET /v2/models/stats and /v2/models/{name}/stats"""
+        models = self._models.all() if name is None else [self._models.find(name, version)]
+        return _json({"model_stats": [statistics(model) for model in models]})
+
+    async def index(self, http: HttpRequest) -> HttpResponse:
+        """POST /v2/repository/index"""
+        wish = _optional_object(http.body)
+        models = [m for m in self._models.all() if not wish.get("ready") or m.state is State.READY]
+        return _json([_entry(model) for model in models])
+
+    async def load(self, http: HttpRequest, name: str) -> HttpResponse:
+        """POST /v2/repository/models/{name}/load and /unload"""
+        self._models.find(name)
+        raise Unsupported("models are loaded when the server starts; change the configuration and restart")
+
+
+def model_config(model: ModelView) -> dict[str, Any]:
+    """A model's configuration in Triton's shape, with our own settings under `penstock`."""
+    signature = model.signature or Signature(())
+    settings = model.config()
+    size = settings["batching"]["max_size"]
+    return {
+        "name": model.spec.name,
+        "platform": model.spec.platform,
+        "backend": model.spec.runtime,
+        "max_batch_size": size if signature.batched else 0,
+        "input": [_config_tensor(spec, signature) for spec in signature.inputs],
+        "output": [_config_tensor(spec, signature) for spec in signature.outputs],
+        "instance_group": [{"count": settings["replicas"], "kind": "KIND_AUTO"}],
+        "penstock": settings,
+    }
+
+
+def _config_tensor(spec: TensorSpec, signature: Signature) -> dict[str, Any]:
+    datatype = "TYPE_STRING" if spec.datatype == "BYTES" else f"TYPE_{spec.datatype}"
+    return {"name": spec.name, "data_type": datatype, "dims": list(spec.shape[1:] if signature.batched else spec.shape)}
+
+
+def _specs(specs: Iterable[TensorSpec]) -> list[dict[str, Any]]:
+    described = []
+    for spec in specs:
+        tensor: dict[str, Any] = {"name": spec.name, "datatype": spec.datatype, "shape": list(spec.shape)}
+        if spec.labels:
+            tensor["parameters"] = {"labels": list(spec.labels)}
+        described.append(tensor)
+    return described
+
+
+def _entry(model: ModelView) -> dict[str, str]:
+    state = "READY" if model.state is State.READY else "UNAVAILABLE"
+    return {"name": model.spec.name, "version": model.spec.version, "state": state, "reason": model.reason}
+
+
+def _number(name: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise BadInput(f"parameter {name} must be a number")
+    return float(value)
+
+
+def _optional_object(body: bytes) -> dict[str, Any]:
+    if not body.strip():
+        return {}
+    try:
+        return msgspec.json.decode(body, type=dict[str, Any])
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        raise BadInput("the body must be a JSON object, or empty") from None
+
+
+def _json(value: Any, status: int = 200) -> HttpResponse:
+    return HttpResponse(status, _encode(value))

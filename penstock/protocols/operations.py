@@ -1,0 +1,70 @@
+"""For operators: liveness, readiness, health, metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import msgspec
+
+from penstock.core.model import Models, State
+from penstock.protocols.http.message import HttpRequest, HttpResponse
+from penstock.protocols.http.routes import Routes
+
+METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
+
+
+class Operations:
+    """`metrics` renders the Prometheus page."""
+
+    def __init__(self, models: Models, metrics: Callable[[], bytes], version: str):
+        self._models = models
+        self._metrics = metrics
+        self._version = version
+
+    def mount(self, routes: Routes) -> None:
+        """Adds the paths."""
+        routes.add("GET", "/livez", self.live)
+        routes.add("GET", "/readyz", self.ready)
+        routes.add("GET", "/health", self.health)
+        routes.add("GET", "/metrics", self.metrics)
+        routes.add("GET", "/models", self.models)
+
+    async def live(self, http: HttpRequest) -> HttpResponse:
+        """GET /livez: the process answers."""
+        return HttpResponse(200, b'{"live":true}')
+
+    async def ready(self, http: HttpRequest) -> HttpResponse:
+        """GET /readyz: 200 when every model takes requests and the server is not stopping."""
+        waiting = [m.spec.name for m in self._models.all() if m.state is not State.READY]
+        ready = not waiting and not self._models.draining
+        return _json({"ready": ready, "draining": self._models.draining, "not_ready": waiting}, 200 if ready else 503)
+
+    async def health(self, http: HttpRequest) -> HttpResponse:
+        """GET /health: every model's state, for people; 503 when one is not ready."""
+        models = [_described(model) for model in self._models.all()]
+        ready = all(m["state"] == State.READY for m in models) and not self._models.draining
+        status = "draining" if self._models.draining else "ok" if ready else "degraded"
+        return _json({"status": status, "version": self._version, "models": models}, 200 if ready else 503)
+
+    async def metrics(self, http: HttpRequest) -> HttpResponse:
+        """GET /metrics: Prometheus text."""
+        return HttpResponse(200, self._metrics(), METRICS_TYPE)
+
+    async def models(self, http: HttpRequest) -> HttpResponse:
+        """GET /models: what is served."""
+        return _json({"models": [_described(model) for model in self._models.all()]})
+
+
+def _described(model: Any) -> dict[str, Any]:
+    return {
+        "name": model.spec.name,
+        "version": model.spec.version,
+        "runtime": model.spec.runtime,
+        "state": model.state,
+        "reason": model.reason,
+    }
+
+
+def _json(value: Any, status: int = 200) -> HttpResponse:
+    return HttpResponse(status, msgspec.json.encode(value))

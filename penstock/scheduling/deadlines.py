@@ -1,0 +1,55 @@
+"""Which work expires when: constant-time to add and remove, for timers that rarely fire. Pure.
+
+A hashed timing wheel (Varghese and Lauck, 1987): buckets of `TICK_S`, a heap over the buckets.
+"""
+
+from __future__ import annotations
+
+import heapq
+import math
+
+from penstock.core.deadline import NEVER
+from penstock.scheduling.work import Work
+
+TICK_S = 0.01
+
+
+class Deadlines:
+    """The deadlines of all work that has not ended; each is reported at most `TICK_S` late."""
+
+    def __init__(self) -> None:
+        self._buckets: dict[int, set[Work]] = {}
+        self._order: list[int] = []
+
+    def add(self, work: Work) -> None:
+        """Watches work; work without a deadline is ignored."""
+        if work.deadline == NEVER:
+            return
+        tick = int(work.deadline / TICK_S) + 1
+        bucket = self._buckets.get(tick)
+        if bucket is None:
+            bucket = self._buckets[tick] = set()
+            heapq.heappush(self._order, tick)
+        bucket.add(work)
+
+    def remove(self, work: Work) -> None:
+        """Stops watching; unknown work is ignored."""
+        if work.deadline != NEVER:
+            bucket = self._buckets.get(int(work.deadline / TICK_S) + 1)
+            if bucket is not None:
+                bucket.discard(work)
+
+    def expired(self, now: float) -> list[Work]:
+        """Removes and returns the work whose deadline has passed."""
+        due: list[Work] = []
+        while self._order and self._order[0] * TICK_S <= now:
+            tick = heapq.heappop(self._order)
+            due.extend(self._buckets.pop(tick))
+        due.sort(key=lambda work: work.deadline)
+        return due
+
+    def next(self) -> float:
+        """The moment at which to ask again; infinity when nothing is watched."""
+        while self._order and not self._buckets[self._order[0]]:
+            del self._buckets[heapq.heappop(self._order)]
+        return self._order[0] * TICK_S if self._order else math.inf

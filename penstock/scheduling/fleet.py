@@ -1,0 +1,89 @@
+"""All deployments: finds who serves a model, starts them together, drains them together."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Iterable
+from difflib import get_close_matches
+
+from penstock.core.errors import UnknownModel
+from penstock.core.model import ModelSpec
+from penstock.core.reply import Reply
+from penstock.core.request import Request
+from penstock.runtimes.contract import Runtime
+from penstock.scheduling.deployment import Deployment
+from penstock.scheduling.settings import DeploymentSettings
+
+
+class Fleet:
+    """The served versions of every model. The last step of the path."""
+
+    def __init__(self) -> None:
+        self._models: dict[str, dict[str, Deployment]] = {}
+        self.draining = False
+
+    def add(
+        self,
+        spec: ModelSpec,
+        settings: DeploymentSettings,
+        create: Callable[[str], Runtime] | None = None,
+    ) -> Deployment:
+        """Adds a version; `start` begins to load it."""
+        deployment = Deployment(spec, settings, create=create)
+        self._models.setdefault(spec.name, {})[spec.version] = deployment
+        return deployment
+
+    def find(self, name: str, version: str | None = None) -> Deployment:
+        """The version asked for, or the newest. Raises `UnknownModel`, with what is near."""
+        versions = self._models.get(name)
+        if versions is None:
+            raise UnknownModel(f"no model {name[:64]!r} is served here{_near(name, self._models)}")
+        if version is None:
+            return versions[next(reversed(versions))]
+        deployment = versions.get(version)
+        if deployment is None:
+            raise UnknownModel(f"model {name!r} has no version {version[:32]!r}; served: {', '.join(versions)}")
+        return deployment
+
+    def all(self) -> Iterable[Deployment]:
+        """Every served version, in the order added."""
+        return [deployment for versions in self._models.values() for deployment in versions.values()]
+
+    async def __call__(self, request: Request) -> Reply:
+        """Hands the request to its deployment."""
+        return await self.find(request.model, request.version)(request)
+
+    def start(self) -> None:
+        """Begins to load everything; each worker gets its share of the cores."""
+        deployments = list(self.all())
+        share = thread_share(sum(deployment.settings.replicas for deployment in deployments))
+        for deployment in deployments:
+            deployment.start(share)
+
+    async def loaded(self) -> None:
+        """Waits until every model is ready or has failed."""
+        for deployment in self.all():
+            await deployment.loaded.wait()
+
+    async def drain(self, patience_s: float) -> None:
+        """Finishes accepted work, then stops all workers."""
+        self.draining = True
+        await asyncio.gather(*(deployment.drain(patience_s) for deployment in self.all()))
+
+    async def close(self) -> None:
+        """Stops all workers now."""
+        self.draining = True
+        await asyncio.gather(*(deployment.close() for deployment in self.all()))
+
+
+def thread_share(workers: int) -> int:
+    """Threads for each of so many workers, so that together they do not exceed the cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, cores // max(1, workers))
+
+
+def _near(name: str, models: Iterable[str]) -> str:
+    near = get_close_matches(name[:128], list(models), n=1, cutoff=0.6)
+    served = ", ".join(list(models)[:10]) or "none"
+    return f"; did you mean {near[0]!r}?" if near else f"; served: {served}"

@@ -1,0 +1,67 @@
+"""What crosses between the server and a worker: every message, in one file."""
+
+from __future__ import annotations
+
+import msgspec
+
+from penstock.core.model import ModelSpec
+from penstock.core.signature import Signature
+
+
+class TensorHead(msgspec.Struct, array_like=True, frozen=True):
+    """Describes one tensor of a frame's body: its bytes lie at the next multiple of 16."""
+
+    name: str
+    datatype: str
+    shape: tuple[int, ...]
+    nbytes: int
+
+
+class Load(msgspec.Struct, tag="load", array_like=True, frozen=True):
+    """Server → worker, first and once: load this model and warm it up with these batch sizes."""
+
+    spec: ModelSpec
+    warmup_rows: tuple[int, ...] = (1,)
+
+
+class Loaded(msgspec.Struct, tag="loaded", array_like=True, frozen=True):
+    """Worker → server: ready. `seconds`: loading and warm-up together."""
+
+    signature: Signature
+    seconds: float
+
+
+class LoadFailed(msgspec.Struct, tag="load_failed", array_like=True, frozen=True):
+    """Worker → server: the model cannot be served; `detail` is for the log."""
+
+    code: str
+    message: str
+    detail: str = ""
+
+
+class Run(msgspec.Struct, tag="run", array_like=True, frozen=True):
+    """Server → worker: run this batch; the inputs' bytes are the frame's body."""
+
+    batch: int
+    inputs: tuple[TensorHead, ...]
+
+
+class Ran(msgspec.Struct, tag="ran", array_like=True, frozen=True):
+    """Worker → server: the outputs are the frame's body. `compute_s`: seconds inside the model."""
+
+    batch: int
+    outputs: tuple[TensorHead, ...]
+    compute_s: float
+
+
+class RunFailed(msgspec.Struct, tag="run_failed", array_like=True, frozen=True):
+    """Worker → server: the model raised; `code` as in the error tree, `detail` for the log."""
+
+    batch: int
+    code: str
+    message: str
+    detail: str = ""
+
+
+ToWorker = Load | Run
+ToServer = Loaded | LoadFailed | Ran | RunFailed

@@ -1,0 +1,142 @@
+"""Starting and ending a worker process, and talking to it over its socketpair."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any, Protocol
+
+from penstock.scheduling.frames import Buffer, FrameReader
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "RAYON_NUM_THREADS",
+)
+
+
+class Events(Protocol):
+    """Whom a worker process reports to."""
+
+    def frame(self, header: bytes, body: memoryview) -> None: ...
+
+    def exited(self, how: str) -> None: ...
+
+
+class WorkerProcess(asyncio.Protocol):
+    """One child process. `exited` is reported exactly once, after the last frame."""
+
+    def __init__(self, events: Events, threads: int):
+        self._events = events
+        self._threads = threads
+        self._reader = FrameReader()
+        self._transport: asyncio.Transport | None = None
+        self._child: subprocess.Popen[bytes] | None = None
+
+    @property
+    def pid(self) -> int | None:
+        """The child's process id, while it is known."""
+        return self._child.pid if self._child else None
+
+    async def start(self) -> None:
+        """Starts the child and connects to it. Raises `OSError` when the system cannot."""
+        ours, theirs = socket.socketpair()
+        try:
+            for end in (ours, theirs):
+                end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
+            self._child = launch(theirs, self._threads)
+            ours.setblocking(False)
+            loop = asyncio.get_running_loop()
+            await loop.create_unix_connection(lambda: self, sock=ours)
+        except BaseException:
+            ours.close()
+            if self._child is not None:
+                self._child.kill()
+                self._child.wait()
+            raise
+        finally:
+            theirs.close()
+
+    def send(self, buffers: Sequence[Buffer], nbytes: int) -> None:
+        """Sends a frame; a child that is gone is reported through `exited`."""
+        transport = self._transport
+        if transport is None or transport.is_closing():
+            return
+        if nbytes <= 65536:
+            transport.write(b"".join(buffers))
+        else:
+            transport.writelines(buffers)
+
+    def kill(self) -> None:
+        """Ends the child at once."""
+        if self._child is not None and self._child.poll() is None:
+            self._child.send_signal(signal.SIGKILL)
+
+    def close(self) -> None:
+        """Lets the child finish by ending its input."""
+        if self._transport is not None:
+            self._transport.close()
+
+    # --- asyncio.Protocol
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        try:
+            frames = self._reader.feed(data)
+        except ValueError:
+            self.kill()
+            return
+        for header, body in frames:
+            self._events.frame(header, body)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._transport = None
+        loop = asyncio.get_running_loop()
+        loop.create_task(self._reap())
+
+    async def _reap(self) -> None:
+        """Waits a moment for the child to end by itself, else kills it; then reports."""
+        child = self._child
+        assert child is not None
+        for _ in range(100):
+            if child.poll() is not None:
+                break
+            await asyncio.sleep(0.01)
+        else:
+            child.kill()
+            while child.poll() is None:
+                await asyncio.sleep(0.01)
+        self._events.exited(how_it_ended(child.returncode))
+
+
+def launch(theirs: socket.socket, threads: int) -> subprocess.Popen[bytes]:
+    """The child process, with its end of the socketpair and its share of the cores."""
+    environment = dict(os.environ)
+    for name in THREAD_VARIABLES:
+        environment.setdefault(name, str(threads))
+    environment["PYTHONUNBUFFERED"] = "1"
+    command = [sys.executable, "-m", "penstock.scheduling.worker", str(theirs.fileno()), str(os.getpid())]
+    return subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment)
+
+
+def how_it_ended(status: int | None) -> str:
+    """An exit status in words: "exit 1", "signal SIGSEGV"."""
+    if status is None or status >= 0:
+        return f"exit {status}"
+    try:
+        return f"signal {signal.Signals(-status).name}"
+    except ValueError:
+        return f"signal {-status}"
+
+
+Spawn = Callable[[Events, int], "WorkerProcess"]

@@ -1,0 +1,39 @@
+"""Requests that killed two workers, remembered by what they carry, so that they never run again."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+
+from penstock.core.tensors import Tensors, to_raw
+
+CAPACITY = 1024
+
+
+def fingerprint(tensors: Tensors) -> bytes:
+    """A digest of names, datatypes, shapes and values."""
+    digest = hashlib.blake2b(digest_size=16)
+    for name in sorted(tensors):
+        tensor = tensors[name]
+        digest.update(repr((name, tensor.datatype, tensor.array.shape)).encode())
+        digest.update(to_raw(tensor))
+    return digest.digest()
+
+
+class Quarantine:
+    """The last `CAPACITY` fatal requests of one deployment."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[bytes, None] = OrderedDict()
+
+    def __bool__(self) -> bool:
+        return bool(self._known)
+
+    def add(self, tensors: Tensors) -> None:
+        """Remembers a fatal request, forgetting the oldest over capacity."""
+        self._known[fingerprint(tensors)] = None
+        if len(self._known) > CAPACITY:
+            self._known.popitem(last=False)
+
+    def __contains__(self, tensors: Tensors) -> bool:
+        return bool(self._known) and fingerprint(tensors) in self._known

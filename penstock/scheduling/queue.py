@@ -1,0 +1,127 @@
+"""The bounded queue of one deployment: by urgency, and by what may run together. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Hashable, Iterator
+
+from penstock.core.errors import Overloaded
+from penstock.scheduling.work import Phase, Work
+
+PATIENCE_S = 1.0
+"""A request of the next lower priority is as urgent as one that arrives this much later, so
+priorities never starve anyone."""
+
+
+def urgency(work: Work) -> float:
+    """Smaller is more urgent: arrival, and a handicap of `PATIENCE_S` per priority level."""
+    return work.arrived + work.level * PATIENCE_S
+
+
+class Lane:
+    """Queued work of one compatibility key, first in first out within each priority level."""
+
+    __slots__ = ("levels", "rows")
+
+    def __init__(self) -> None:
+        self.levels: dict[int, deque[Work]] = {}
+        self.rows = 0
+
+    def push(self, work: Work) -> None:
+        """Adds to the end of its level."""
+        line = self.levels.get(work.level)
+        if line is None:
+            line = self.levels[work.level] = deque()
+        line.append(work)
+        self.rows += work.rows
+
+    def head(self) -> Work | None:
+        """The most urgent live work, ended work before it swept away."""
+        best: Work | None = None
+        for level in list(self.levels):
+            line = self.levels[level]
+            while line and line[0].phase is not Phase.QUEUED:
+                line.popleft()
+            if not line:
+                del self.levels[level]
+            elif best is None or urgency(line[0]) < urgency(best):
+                best = line[0]
+        return best
+
+    def pop(self, work: Work) -> None:
+        """Removes the work that `head` returned."""
+        self.levels[work.level].popleft()
+        self.rows -= work.rows
+
+    def oldest(self) -> float:
+        """The earliest arrival among the levels' heads; call after `head`."""
+        return min(line[0].arrived for line in self.levels.values())
+
+    def sweep(self) -> None:
+        """Forgets ended work in the middle of the lines."""
+        for level, line in list(self.levels.items()):
+            self.levels[level] = deque(work for work in line if work.phase is Phase.QUEUED)
+
+
+class WorkQueue:
+    """Bounded in requests. Cancelled work leaves the counts at once and the lines lazily."""
+
+    def __init__(self, capacity: int):
+        self.capacity = capacity
+        self.lanes: dict[Hashable, Lane] = {}
+        self.live = 0
+        self._ended = 0
+
+    def __len__(self) -> int:
+        return self.live
+
+    def push(self, work: Work) -> None:
+        """Queues work. Raises `Overloaded` when the queue is full."""
+        self.check_room(1)
+        lane = self.lanes.get(work.key)
+        if lane is None:
+            lane = self.lanes[work.key] = Lane()
+        lane.push(work)
+        self.live += 1
+
+    def check_room(self, works: int) -> None:
+        """Raises `Overloaded` unless so much more work fits."""
+        if self.live + works > self.capacity:
+            raise Overloaded(f"the queue is full (it holds {self.capacity}); try again shortly")
+
+    def removed(self, work: Work) -> None:
+        """Accounts for queued work that has just ended (cancelled or expired)."""
+        self.live -= 1
+        lane = self.lanes[work.key]
+        lane.rows -= work.rows
+        self._ended += 1
+        if self._ended > self.live + 64:
+            self._compact()
+
+    def heads(self) -> Iterator[tuple[Lane, Work]]:
+        """Every lane that holds live work, with its most urgent one."""
+        for key in list(self.lanes):
+            lane = self.lanes[key]
+            head = lane.head()
+            if head is None:
+                del self.lanes[key]
+            else:
+                yield lane, head
+
+    def take(self, lane: Lane, max_rows: int) -> list[Work]:
+        """The most urgent work of a lane, in order, up to `max_rows` rows (at least one work)."""
+        taken: list[Work] = []
+        rows = 0
+        head = lane.head()
+        while head is not None and (not taken or rows + head.rows <= max_rows):
+            lane.pop(head)
+            taken.append(head)
+            rows += head.rows
+            head = lane.head() if rows < max_rows else None
+        self.live -= len(taken)
+        return taken
+
+    def _compact(self) -> None:
+        for lane in self.lanes.values():
+            lane.sweep()
+        self._ended = 0

@@ -1,0 +1,77 @@
+"""From a request to work and back: one piece, or several when it has more rows than a batch may."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from typing import Any
+
+import numpy as np
+
+from penstock.core.errors import PenstockError
+from penstock.core.reply import Outcome
+from penstock.core.signature import Signature
+from penstock.core.tensors import Tensor, Tensors
+from penstock.scheduling.work import Work
+
+
+class KeyMaker:
+    """What must be equal for requests to share a batch: inputs, and every axis but the first.
+
+    Prepared per signature, because most have one key only.
+    """
+
+    def __init__(self, signature: Signature):
+        self._count = len(signature.inputs)
+        self._fixed = all(-1 not in spec.shape[1:] for spec in signature.inputs)
+
+    def key(self, tensors: Tensors) -> Hashable:
+        """The key of a request whose tensors fit the signature."""
+        if self._fixed and len(tensors) == self._count:
+            return None
+        return tuple(sorted((name, tensor.array.shape[1:]) for name, tensor in tensors.items()))
+
+
+class Parts:
+    """The pieces of one large request; their outputs are put together in order."""
+
+    def __init__(self, on_end: Callable[[Work, Outcome], None]):
+        self.works: list[Work] = []
+        self.owner: Any = None
+        self._on_end = on_end
+        self._outcomes: dict[int, Outcome] = {}
+        self._ended = False
+
+    def part_ended(self, work: Work, outcome: Outcome) -> None:
+        """Keeps a part's outcome; ends the whole with the last, or with the first error."""
+        if self._ended:
+            return
+        if isinstance(outcome, PenstockError):
+            self._finish(work, outcome)
+            return
+        self._outcomes[self.works.index(work)] = outcome
+        if len(self._outcomes) == len(self.works):
+            self._finish(work, self._joined())
+
+    def _finish(self, work: Work, outcome: Outcome) -> None:
+        self._ended = True
+        work.owner = self.owner
+        work.arrived = self.works[0].arrived
+        self._on_end(work, outcome)
+
+    def _joined(self) -> Tensors:
+        parts = [self._outcomes[index] for index in range(len(self.works))]
+        first = parts[0]
+        assert not isinstance(first, PenstockError)
+        joined: dict[str, Tensor] = {}
+        for name, tensor in first.items():
+            arrays = [part[name].array for part in parts if not isinstance(part, PenstockError)]
+            joined[name] = Tensor(tensor.datatype, np.concatenate(arrays))
+        return joined
+
+
+def split_rows(tensors: Tensors, rows: int, size: int) -> list[Tensors]:
+    """Consecutive slices of at most `size` rows (views)."""
+    return [
+        {name: Tensor(tensor.datatype, tensor.array[at : at + size]) for name, tensor in tensors.items()}
+        for at in range(0, rows, size)
+    ]

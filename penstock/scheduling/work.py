@@ -1,0 +1,79 @@
+"""Work: some rows of one request, on their way through the queue and a worker."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Hashable
+from enum import IntEnum
+from typing import Any
+
+from penstock.core.deadline import NEVER, Deadline
+from penstock.core.reply import Outcome
+from penstock.core.tensors import Tensors
+
+
+class Phase(IntEnum):
+    """Where a piece of work stands; it only moves forward, except back to QUEUED for a replay."""
+
+    QUEUED = 0
+    RUNNING = 1
+    ENDED = 2
+
+
+class Work:
+    """Rows that run together or not at all.
+
+    `key`: only work of equal keys may share a batch. `level`: priority, 0 the most urgent.
+    `deaths`: workers that died while running it. `on_end` is called exactly once.
+    Moments are on the scheduler's clock: `arrived`, `free` (when a worker was free for it),
+    `started` (sent to the worker), `finished` (its result came back).
+    """
+
+    __slots__ = (
+        "arrived",
+        "batch_rows",
+        "compute_s",
+        "deadline",
+        "deaths",
+        "finished",
+        "free",
+        "key",
+        "level",
+        "on_end",
+        "owner",
+        "phase",
+        "rows",
+        "started",
+        "tensors",
+    )
+
+    def __init__(
+        self,
+        tensors: Tensors,
+        rows: int,
+        on_end: Callable[[Work, Outcome], None],
+        *,
+        key: Hashable = None,
+        level: int = 1,
+        deadline: Deadline = NEVER,
+        owner: Any = None,
+    ):
+        self.tensors = tensors
+        self.rows = rows
+        self.on_end = on_end
+        self.key = key
+        self.level = level
+        self.deadline = deadline
+        self.owner = owner
+        self.phase = Phase.QUEUED
+        self.deaths = 0
+        self.batch_rows = 0
+        self.arrived = self.free = self.started = self.finished = 0.0
+        self.compute_s = 0.0
+
+    def end(self, outcome: Outcome) -> bool:
+        """Ends the work; False when it had ended before."""
+        if self.phase is Phase.ENDED:
+            return False
+        self.phase = Phase.ENDED
+        self.on_end(self, outcome)
+        return True
