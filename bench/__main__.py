@@ -6,12 +6,14 @@ import argparse
 import json
 import sys
 import tempfile
+from collections.abc import Callable
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from bench import alone, machine, peers, penstock
-from bench.contestant import Absent
-from bench.field import Field, Wrong, interleave, running, say
+from bench.contestant import Absent, Contestant
+from bench.field import Field, Maker, Wrong, interleave, running, say
 from bench.models import Models, write_models
 from bench.report import markdown
 from bench.results import Results
@@ -19,14 +21,16 @@ from bench.sections import replace_section
 from bench.targets import verdicts
 from bench.wrk import WrkError, require_wrk
 
-IRIS = {
+Entry = Callable[[Models], Contestant]
+
+IRIS: dict[str, Entry] = {
     penstock.IRIS: penstock.iris,
     peers.FASTAPI: peers.fastapi_sklearn,
     peers.FASTAPI_ONNX: peers.fastapi_onnx,
     peers.MOSEC: peers.mosec,
     peers.MLSERVER: peers.mlserver,
 }
-TENSOR = {
+TENSOR: dict[str, Entry] = {
     penstock.IMAGE_BINARY: penstock.image_binary,
     penstock.IMAGE_JSON: penstock.image_json,
     peers.FASTAPI_BINARY: peers.fastapi_binary,
@@ -48,9 +52,10 @@ def main() -> int:
     judged = verdicts(results)
     if not options.no_write:
         replace_section(PAGE, "bench", markdown(results))
-    print(
-        json.dumps({**asdict(results), "targets": [asdict(v) for v in judged]}) if options.json else markdown(results)
-    )
+    if options.json:
+        print(json.dumps({**asdict(results), "targets": [asdict(verdict) for verdict in judged]}))
+    else:
+        print(markdown(results))
     return 1 if options.check and any(verdict.passed is False for verdict in judged) else 0
 
 
@@ -58,11 +63,11 @@ def measure(options: argparse.Namespace, models: Models) -> Results:
     """Each part in turn; a part that Penstock cannot take yet is left out with the reason."""
     results = Results(machine.describe(), options.rounds, options.seconds)
     if "iris" in options.parts:
-        with running(IRIS, models) as field:
+        with running(_bind(IRIS, models), models.folder) as field:
             _record(results, field)
             results.iris = interleave(field, options.connections, options.rounds, options.seconds)
     if "tensor" in options.parts:
-        with running(TENSOR, models) as field:
+        with running(_bind(TENSOR, models), models.folder) as field:
             _record(results, field)
             results.tensor = interleave(field, [4], options.rounds, options.seconds)
     try:
@@ -70,6 +75,10 @@ def measure(options: argparse.Namespace, models: Models) -> Results:
     except Absent as reason:
         say(f"not measured: {reason}")
     return results
+
+
+def _bind(makers: dict[str, Entry], models: Models) -> dict[str, Maker]:
+    return {name: partial(maker, models) for name, maker in makers.items()}
 
 
 def _alone(results: Results, options: argparse.Namespace, models: Models) -> None:

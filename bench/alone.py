@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from functools import partial
 from pathlib import Path
 
 from bench import penstock
@@ -21,7 +22,7 @@ _STARTS = 5
 
 def sustained(models: Models, seconds: float, connections: int = 32) -> Sustained:
     """Two loads back to back, with memory read before the first and after the second."""
-    with start(penstock.iris, models) as runner:
+    with start(partial(penstock.iris, models), models.folder) as runner:
         runner.service.resume()
         run_wrk(runner.port, runner.request, connections, _SETTLE_S)
         before = runner.service.rss_mb(children=True)

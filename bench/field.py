@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from bench.contestant import Absent, Contestant
 from bench.http import call, post
-from bench.models import Models
 from bench.process import Service, free_port, wait_until
+from bench.results import Loads
 from bench.wrk import Load, Request, run_wrk
 
 _START_TIMEOUT_S = 60.0
@@ -59,17 +59,17 @@ class Field:
     absent: dict[str, str]
 
 
-Maker = Callable[[Models], Contestant]
+Maker = Callable[[], Contestant]
 
 
 @contextmanager
-def running(makers: dict[str, Maker], models: Models) -> Iterator[Field]:
+def running(makers: Mapping[str, Maker], folder: Path) -> Iterator[Field]:
     """Start everyone who can start; end them all on the way out, whatever happened."""
     field = Field([], {})
     with ExitStack() as stack:
         for name, maker in makers.items():
             try:
-                field.runners.append(stack.enter_context(start(maker, models)))
+                field.runners.append(stack.enter_context(start(maker, folder)))
             except Absent as reason:
                 field.absent[name] = str(reason)
                 say(f"{name} is absent: {reason}")
@@ -77,11 +77,11 @@ def running(makers: dict[str, Maker], models: Models) -> Iterator[Field]:
 
 
 @contextmanager
-def start(maker: Maker, models: Models) -> Iterator[Runner]:
+def start(maker: Maker, folder: Path) -> Iterator[Runner]:
     """One contestant, warm, checked and paused."""
-    contestant, port = maker(models), free_port()
-    log = models.folder / f"{''.join(c if c.isalnum() else '-' for c in contestant.name)}-{port}.log"
-    with Service(contestant.argv(port), contestant.env, models.folder, log) as service:
+    contestant, port = maker(), free_port()
+    log = folder / f"{''.join(c if c.isalnum() else '-' for c in contestant.name)}-{port}.log"
+    with Service(contestant.argv(port), contestant.env, folder, log) as service:
         runner = Runner(contestant, service, port, _first_answer(contestant, service, port))
         run_wrk(port, runner.request, 8, _WARM_UP_S)
         say(f"{contestant.name} is up")
@@ -89,26 +89,26 @@ def start(maker: Maker, models: Models) -> Iterator[Runner]:
         yield runner
 
 
-def interleave(
-    field: Field, connections: Sequence[int], rounds: int, seconds: float
-) -> dict[str, dict[int, list[Load]]]:
+def interleave(field: Field, connections: Sequence[int], rounds: int, seconds: float) -> Loads:
     """Every round measures everyone at every number of connections, so that noise meets all alike."""
-    loads: dict[str, dict[int, list[Load]]] = {r.contestant.name: {c: [] for c in connections} for r in field.runners}
-    for number in range(rounds):
+    loads: Loads = {runner.contestant.name: {count: [] for count in connections} for runner in field.runners}
+    for number in range(rounds if field.runners else 0):
+        first = number % len(field.runners)
         for count in connections:
-            for runner in field.runners[number % len(field.runners) :] + field.runners[: number % len(field.runners)]:
+            for runner in field.runners[first:] + field.runners[:first]:
                 load = runner.measure(count, seconds)
                 loads[runner.contestant.name][count].append(load)
-                say(
-                    f"round {number + 1}/{rounds}, {count} connections, {runner.contestant.name}: "
-                    f"{load.requests_per_s:,.0f}/s, p50 {load.p50_ms:.2f} ms, p99 {load.p99_ms:.2f} ms"
-                )
+                _tell(f"round {number + 1}/{rounds}, {count} connections, {runner.contestant.name}", load)
     return loads
 
 
 def say(line: str) -> None:
     """Progress goes to stderr: stdout belongs to the result."""
     print(line, file=sys.stderr, flush=True)
+
+
+def _tell(where: str, load: Load) -> None:
+    say(f"{where}: {load.requests_per_s:,.0f}/s, p50 {load.p50_ms:.2f} ms, p99 {load.p99_ms:.2f} ms")
 
 
 def _first_answer(contestant: Contestant, service: Service, port: int) -> Request:

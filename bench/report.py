@@ -11,11 +11,12 @@ from bench.targets import verdicts
 
 def markdown(results: Results) -> str:
     """The whole generated section."""
-    parts = [_machine(results), _targets(results)]
+    parts = [machine_table(results), _targets(results)]
     if results.iris:
-        parts.append(_loads("Iris, one row per request", results, results.iris, peers.FASTAPI))
+        parts.append("### Iris, one row per request\n\n" + loads_table(results, results.iris, peers.FASTAPI))
     if results.tensor:
-        parts.append(_loads("One 3×224×224 FP32 tensor per request", results, results.tensor, penstock.IMAGE_JSON))
+        table_ = loads_table(results, results.tensor, penstock.IMAGE_JSON)
+        parts.append("### One 3×224×224 FP32 tensor per request\n\n" + table_)
     parts.append(_contestants(results))
     return "\n\n".join(part for part in parts if part)
 
@@ -26,7 +27,8 @@ def table(head: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     return "\n".join("| " + " | ".join(line) + " |" for line in lines)
 
 
-def _machine(results: Results) -> str:
+def machine_table(results: Results) -> str:
+    """Where, when and how."""
     rows = [[key, value] for key, value in results.machine.items()]
     rows.append(["rounds", f"{results.rounds} of {results.seconds:g} s per cell, interleaved; medians"])
     rows.append(["versions", ", ".join(f"{name} {number}" for name, number in sorted(results.versions.items()))])
@@ -38,13 +40,13 @@ def _targets(results: Results) -> str:
     return "### Targets\n\n" + "\n".join(["| target | measured | |", "| --- | --- | --- |", *rows])
 
 
-def _loads(title: str, results: Results, loads: Loads, base: str) -> str:
+def loads_table(results: Results, loads: Loads, base: str) -> str:
+    """Medians for each server, and its throughput as a multiple of the base's."""
     counts = sorted({count for runs in loads.values() for count in runs})
     head = ["server"]
     for count in counts:
         head += [f"{count} conn.: req/s", f"× {base}", "p50 ms", "p99 ms"]
-    rows = [[_name(results, name), *_cells(loads, name, base, counts)] for name in loads]
-    return f"### {title}\n\n" + table(head, rows)
+    return table(head, [[_name(results, name), *_cells(loads, name, base, counts)] for name in loads])
 
 
 def _name(results: Results, name: str) -> str:
@@ -57,13 +59,17 @@ def _cells(loads: Loads, name: str, base: str, counts: Sequence[int]) -> list[st
     for count in counts:
         cells.append(_number(middle(loads, name, count, "requests_per_s"), ",.0f"))
         cells.append(_number(ratio(loads, name, base, count), ".2f"))
-        cells.append(_number(middle(loads, name, count, "p50_ms"), ".2f"))
-        cells.append(_number(middle(loads, name, count, "p99_ms"), ".2f"))
+        cells.append(_millis(middle(loads, name, count, "p50_ms")))
+        cells.append(_millis(middle(loads, name, count, "p99_ms")))
     return cells
 
 
 def _number(value: float | None, form: str) -> str:
     return "–" if value is None else format(value, form)
+
+
+def _millis(value: float | None) -> str:
+    return _number(value, ".3f" if value is not None and value < 1 else ".2f")
 
 
 def _contestants(results: Results) -> str:
