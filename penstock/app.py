@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
+from pathlib import Path
+
+import msgspec
 
 from penstock.admission.gate import Gate
-from penstock.config.schema import Config
+from penstock.config.schema import Config, ModelSettings
 from penstock.core.clock import system_clock
+from penstock.core.errors import ConfigError
 from penstock.core.model import ModelSpec
 from penstock.protocols.docs.pages import Docs
 from penstock.protocols.http.app import LOOPBACK_HOSTS, HttpApp
@@ -17,7 +21,9 @@ from penstock.protocols.http.server import HttpServer
 from penstock.protocols.oip.rest import OipRest
 from penstock.protocols.operations import Operations
 from penstock.protocols.predict import Predict
+from penstock.repository import sources
 from penstock.routing.names import Names
+from penstock.runtimes import registry
 from penstock.runtimes.contract import Runtime
 from penstock.scheduling.fleet import Fleet
 from penstock.scheduling.settings import DeploymentSettings
@@ -81,6 +87,34 @@ class App:
         self.server.abort()
         await self.fleet.close()
         await asyncio.sleep(0)
+
+
+def build(config: Config, base: Path) -> App:
+    """An app with every model of the configuration; relative sources start at `base`.
+
+    Raises `SetupError` for a source that cannot be found, is not trusted, or needs an extra.
+    """
+    app = App(config)
+    for name, model in config.models.items():
+        app.add(spec_of(name, model, base), deployment_settings(model))
+    return app
+
+
+def spec_of(name: str, model: ModelSettings, base: Path) -> ModelSpec:
+    """What a worker needs to know about a configured model."""
+    trust = (model.trust,) if isinstance(model.trust, str) else model.trust
+    found = sources.resolve(model.source, name=name, base=base, trust=frozenset(trust))
+    changes = {key: getattr(model, key) for key in ("version", "runtime", "output", "example") if getattr(model, key)}
+    runtime = registry.RUNTIMES.get(changes.get("runtime", found.runtime or registry.for_format(found.format)))
+    if runtime is None:
+        raise ConfigError(f"no runtime {changes['runtime']!r}; known are {', '.join(registry.RUNTIMES)}")
+    changes["runtime"], changes["platform"] = runtime.name, runtime.platform
+    return msgspec.structs.replace(found, device=model.device, options=model.options, **changes)
+
+
+def deployment_settings(model: ModelSettings) -> DeploymentSettings:
+    """The part of a model's settings that scheduling reads."""
+    return DeploymentSettings(**{key: getattr(model, key) for key in DeploymentSettings.__struct_fields__})
 
 
 def _broken(error: BaseException) -> None:

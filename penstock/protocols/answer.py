@@ -11,16 +11,13 @@ from penstock.protocols.http.message import Headers
 
 MAX_TIMEOUT_MS = 86_400_000.0
 MAX_PRIORITY = 9
+DEFAULT_LEVEL = 1
 
 
 def timing_headers(meta: Meta) -> Headers:
     """Server-Timing (milliseconds) for queue, batch and compute."""
-    timing = "queue;dur=%.3f, batch;dur=%.3f, compute;dur=%.3f" % (
-        meta.queue_s * 1000,
-        meta.batch_s * 1000,
-        meta.compute_s * 1000,
-    )
-    return [(b"server-timing", timing.encode())]
+    durations = (meta.queue_s * 1000, meta.batch_s * 1000, meta.compute_s * 1000)
+    return [(b"server-timing", b"queue;dur=%.3f, batch;dur=%.3f, compute;dur=%.3f" % durations)]
 
 
 def deadline_of(timeout_ms: float | None, clock: Clock) -> Deadline:
@@ -38,7 +35,7 @@ def priority_of(priority: int | None) -> int:
     Raises `BadInput` outside 0 to 9.
     """
     if not priority:
-        return 1
+        return DEFAULT_LEVEL
     if not 0 < priority <= MAX_PRIORITY:
         raise BadInput(f"priority must be between 0 and {MAX_PRIORITY}, got {priority}")
     return priority - 1

@@ -81,10 +81,5 @@ def decode_any(data: memoryview | bytes) -> Any:
 
 def _depth(data: memoryview) -> int:
     """How many lists open before the first value."""
-    depth = 0
-    for byte in data[: 4 * _DEEPEST]:
-        if byte == 0x5B:
-            depth += 1
-        elif byte not in (0x20, 0x0A, 0x0D, 0x09):
-            break
-    return depth
+    start = bytes(data[: 4 * _DEEPEST])
+    return start[: len(start) - len(start.lstrip(b"[ \t\r\n"))].count(b"[")

@@ -73,8 +73,9 @@ class HttpApp:
         return error_response(error, request.id, request.path)
 
     def _finished(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
-        tail: Headers = [(b"x-request-id", request.id.encode())]
-        response.headers = tail if response.headers is None else response.headers + tail
+        if response.headers is None:
+            response.headers = []
+        response.headers.append((b"x-request-id", request.id.encode()))
         if b"accept-encoding" in request.headers:
             compress(request.headers[b"accept-encoding"], response)
         if request.method == "HEAD":

@@ -15,15 +15,11 @@ LAST_CHUNK = b"0\r\n\r\n"
 def head(response: HttpResponse, date: bytes, length: int | None, close: bool) -> bytes:
     """Status line and headers; without a length the body is chunked."""
     size = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
-    parts = [
-        STATUS_LINES[response.status],
-        b"date: ", date, b"\r\ncontent-type: ", response.content_type, b"\r\n", size, b"\r\n",
-    ]  # fmt: skip
+    lines = [b"%bdate: %b\r\ncontent-type: %b\r\n%b" % (STATUS_LINES[response.status], date, response.content_type, size)]
     if response.headers:
-        for name, value in response.headers:
-            parts += (name, b": ", value, b"\r\n")
-    parts.append(b"connection: close\r\n\r\n" if close else b"\r\n")
-    return b"".join(parts)
+        lines += [b"%b: %b" % header for header in response.headers]
+    lines.append(b"connection: close\r\n\r\n" if close else b"\r\n")
+    return b"\r\n".join(lines)
 
 
 def body_length(body: bytes | list[bytes]) -> int:

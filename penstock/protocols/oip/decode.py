@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 import msgspec
 
@@ -21,25 +22,31 @@ _decoder = msgspec.json.Decoder(InferRequest)
 
 @dataclass(slots=True)
 class Infer:
-    """What an infer request asks for. `binary`: the default for outputs that do not say."""
+    """What an infer request asks for.
+
+    `binary`: whether outputs go as binary data; `binary_outputs`: those that say so themselves.
+    """
 
     tensors: dict[str, Tensor]
     id: str | None = None
-    parameters: dict[str, Parameter] = field(default_factory=dict)
+    parameters: Mapping[str, Parameter] | None = None
     outputs: tuple[str, ...] | None = None
     binary: bool = False
-    binary_outputs: dict[str, bool] = field(default_factory=dict)
+    binary_outputs: dict[str, bool] | None = None
 
 
-def decode(http: HttpRequest, signature: Signature | None) -> Infer:
-    """Reads a request. Raises `BadInput` saying which tensor is wrong, and how."""
+def decode(http: HttpRequest, signature: Callable[[], Signature | None]) -> Infer:
+    """Reads a request. `signature` is asked only for a raw body, which does not describe itself.
+
+    Raises `BadInput` saying which tensor is wrong, and how.
+    """
     given = http.headers.get(HEADER_LENGTH)
     if given is None:
         message, binary = _parse(http.body), memoryview(b"")
     else:
         length = _header_length(given, len(http.body))
         if length == 0:
-            return _raw_body(http.body, signature)
+            return _raw_body(http.body, signature())
         message, binary = _parse(http.body[:length]), memoryview(http.body)[length:]
     tensors = _tensors(message.inputs, binary)
     if message.outputs is None and message.parameters is None:
@@ -107,10 +114,10 @@ def _json_array(tensor: InputTensor) -> Array:
     if isinstance(tensor.data, msgspec.UnsetType):
         raise BadInput("has neither data nor binary_data_size")
     array = array_of(tensor.datatype, tensor.data)
-    shape = tensor.shape
+    shape = _shape(tensor)
     if array.ndim != 1 and array.shape != tuple(shape):
         raise BadInput(f"shape says {shape[:8]}, data is nested as {list(array.shape)}")
-    expected = count_elements(_shape(tensor))
+    expected = count_elements(shape)
     if expected != array.size:
         raise BadInput(f"shape {shape[:8]} needs {expected} values, data has {array.size}")
     return array.reshape(shape)
@@ -140,15 +147,13 @@ def _raw_shape(shape: tuple[int, ...], elements: int) -> list[int]:
 
 def _with_wishes(infer: Infer, message: InferRequest) -> Infer:
     """Fills in parameters and requested outputs."""
-    infer.parameters = message.parameters or {}
-    infer.binary = infer.parameters.get("binary_data_output") is True
+    infer.parameters = message.parameters
+    infer.binary = (message.parameters or {}).get("binary_data_output") is True
     if message.outputs is not None:
         names = tuple(output.name for output in message.outputs)
         if len(set(names)) != len(names):
             raise BadInput("an output is requested twice")
         infer.outputs = names or None
-        for output in message.outputs:
-            wish = (output.parameters or {}).get("binary_data")
-            if wish is not None:
-                infer.binary_outputs[output.name] = wish is True
+        wishes = {output.name: (output.parameters or {}).get("binary_data") for output in message.outputs}
+        infer.binary_outputs = {name: wish is True for name, wish in wishes.items() if wish is not None}
     return infer

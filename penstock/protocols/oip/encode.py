@@ -9,21 +9,27 @@ import msgspec
 from penstock.core.errors import BadInput
 from penstock.core.reply import Meta
 from penstock.core.rows import to_json
-from penstock.core.tensors import Tensor, Tensors, to_raw
+from penstock.core.tensors import DTYPES, Tensor, Tensors, to_raw
 from penstock.protocols.answer import chosen, timing_headers
 from penstock.protocols.http.message import JSON, OCTETS, HttpResponse
 from penstock.protocols.oip.decode import Infer
 from penstock.protocols.oip.messages import InferResponse, OutputTensor
 
+_PLAIN = frozenset(DTYPES) - {"BYTES", "BF16", "FP16"}
 _encode = msgspec.json.Encoder().encode
 
 
 def encode(infer: Infer, outputs: Tensors, meta: Meta) -> HttpResponse:
     """The response. NaN and infinities are null in JSON, and themselves in binary data."""
-    binary: list[Any] = []
-    tensors = [_output(name, tensor, infer, binary) for name, tensor in chosen(outputs, infer.outputs).items()]
-    head = _encode(InferResponse(meta.model, meta.version, tensors, infer.id))
     headers = timing_headers(meta)
+    if infer.outputs is not None:
+        outputs = chosen(outputs, infer.outputs)
+    binary: list[Any] = []
+    if infer.binary or infer.binary_outputs:
+        tensors = [_output(name, tensor, infer, binary) for name, tensor in outputs.items()]
+    else:
+        tensors = [_json_output(name, tensor) for name, tensor in outputs.items()]
+    head = _encode(InferResponse(meta.model, meta.version, tensors, infer.id))
     if not binary:
         return HttpResponse(200, head, JSON, headers)
     headers.append((b"inference-header-content-length", b"%d" % len(head)))
@@ -31,12 +37,19 @@ def encode(infer: Infer, outputs: Tensors, meta: Meta) -> HttpResponse:
 
 
 def _output(name: str, tensor: Tensor, infer: Infer, binary: list[Any]) -> OutputTensor:
+    if not (infer.binary_outputs or {}).get(name, infer.binary):
+        return _json_output(name, tensor)
+    raw = to_raw(tensor)
+    binary.append(raw)
+    return OutputTensor(name, tensor.array.shape, tensor.datatype, {"binary_data_size": len(raw)})
+
+
+def _json_output(name: str, tensor: Tensor) -> OutputTensor:
     datatype, array = tensor
-    if infer.binary_outputs.get(name, infer.binary):
-        raw = to_raw(tensor)
-        binary.append(raw)
-        return OutputTensor(name, array.shape, datatype, {"binary_data_size": len(raw)})
-    if datatype == "BF16" or datatype == "FP16":
+    if datatype in _PLAIN:
+        data = array.ravel().tolist()
+    elif datatype == "BYTES":
+        data = to_json(Tensor(datatype, array.reshape(-1)))
+    else:
         raise BadInput(f"output {name!r} is {datatype}, which has no JSON form; ask for binary_data")
-    flat = Tensor(datatype, array.reshape(-1))
-    return OutputTensor(name, array.shape, datatype, None, to_json(flat))
+    return OutputTensor(name, array.shape, datatype, None, data)

@@ -8,12 +8,12 @@ from typing import Any
 import msgspec
 
 from penstock.core.clock import Clock
-from penstock.core.deadline import Deadline
+from penstock.core.deadline import NEVER, Deadline
 from penstock.core.errors import BadInput, Unsupported
 from penstock.core.model import Models, ModelView, State
 from penstock.core.request import Handler, Request
 from penstock.core.signature import Signature, TensorSpec
-from penstock.protocols.answer import deadline_of, priority_of
+from penstock.protocols.answer import DEFAULT_LEVEL, deadline_of, priority_of
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.oip.decode import Infer, decode
@@ -21,6 +21,7 @@ from penstock.protocols.oip.encode import encode
 from penstock.protocols.oip.statistics import statistics
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
+NO_LIMITS = (NEVER, DEFAULT_LEVEL)
 _encode = msgspec.json.encode
 
 
@@ -51,30 +52,30 @@ class OipRest:
 
     async def infer(self, http: HttpRequest, name: str, version: str | None = None) -> HttpResponse:
         """POST .../infer"""
-        infer = decode(http, self._models.find(name, version).signature)
+        infer = decode(http, lambda: self._models.find(name, version).signature)
         request = Request(
             infer.id or http.id,
             name,
             infer.tensors,
             version,
             infer.outputs,
-            *self._limits(infer.parameters),
+            *(self._limits(infer.parameters) if infer.parameters else NO_LIMITS),
         )
         reply = await self._handler(request)
         outputs = await reply
         return encode(infer, outputs, reply.meta)
 
     def _limits(self, parameters: dict[str, Any]) -> tuple[Deadline, int]:
-        timeout_us = parameters.get("timeout") if parameters else None
-        timeout_ms = parameters.get("timeout_ms") if parameters else None
+        """The deadline and priority that the reserved parameters ask for."""
+        timeout_us, timeout_ms = parameters.get("timeout"), parameters.get("timeout_ms")
         if timeout_us:
             timeout_ms = _number("timeout", timeout_us) / 1000
-        priority = parameters.get("priority") if parameters else None
-        if priority is not None and not isinstance(priority, int):
+        elif timeout_ms is not None:
+            timeout_ms = _number("timeout_ms", timeout_ms)
+        priority = parameters.get("priority")
+        if priority is not None and (isinstance(priority, bool) or not isinstance(priority, int)):
             raise BadInput("parameter priority must be an integer")
-        return deadline_of(None if timeout_ms is None else _number("timeout_ms", timeout_ms), self._clock), priority_of(
-            priority
-        )
+        return deadline_of(timeout_ms, self._clock), priority_of(priority)
 
     async def server(self, http: HttpRequest) -> HttpResponse:
         """GET /v2"""
