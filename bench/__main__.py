@@ -13,7 +13,7 @@ from pathlib import Path
 
 from bench import alone, machine, peers, penstock
 from bench.contestant import Absent, Contestant
-from bench.field import Field, Maker, Wrong, interleave, running, say
+from bench.field import Field, Maker, Wrong, end_cleanly_on_sigterm, interleave, running, say
 from bench.models import Models, write_models
 from bench.report import markdown
 from bench.results import Results
@@ -40,8 +40,9 @@ PAGE = Path(__file__).parent / "RESULTS.md"
 
 
 def main() -> int:
-    """Measure what was asked for. Exit 0 says that the measuring worked; `--check` makes missed targets count."""
+    """Exit 2: someone answered wrongly or wrk failed. Exit 1: a target is missed, under `--check` alone."""
     options = _options()
+    end_cleanly_on_sigterm()
     try:
         require_wrk()
         with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
@@ -56,20 +57,21 @@ def main() -> int:
         print(json.dumps({**asdict(results), "targets": [asdict(verdict) for verdict in judged]}))
     else:
         print(markdown(results))
-    return 1 if options.check and any(verdict.passed is False for verdict in judged) else 0
+    missed = options.check and any(verdict.passed is False for verdict in judged)
+    return 2 if results.wrong else int(missed)
 
 
 def measure(options: argparse.Namespace, models: Models) -> Results:
-    """Each part in turn; a part that Penstock cannot take yet is left out with the reason."""
+    """Each part in turn; a part that cannot be measured is left out with the reason."""
     results = Results(machine.describe(), options.rounds, options.seconds)
     if "iris" in options.parts:
         with running(_bind(IRIS, models), models.folder) as field:
-            _record(results, field)
             results.iris = interleave(field, options.connections, options.rounds, options.seconds)
+            _record(results, field)
     if "tensor" in options.parts:
         with running(_bind(TENSOR, models), models.folder) as field:
-            _record(results, field)
             results.tensor = interleave(field, [4], options.rounds, options.seconds)
+            _record(results, field)
     try:
         _alone(results, options, models)
     except Absent as reason:
@@ -91,6 +93,7 @@ def _alone(results: Results, options: argparse.Namespace, models: Models) -> Non
 
 def _record(results: Results, field: Field) -> None:
     results.absent |= field.absent
+    results.wrong |= field.wrong
     for runner in field.runners:
         results.notes[runner.contestant.name] = runner.contestant.note
         results.versions |= runner.contestant.versions

@@ -24,3 +24,10 @@ class Contestant:
     problem: Callable[[Answer], str | None]
     env: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
+
+    def verdict(self, answer: Answer) -> str | None:
+        """`problem`, where an answer that cannot even be read is a problem too."""
+        try:
+            return self.problem(answer)
+        except (ValueError, LookupError, TypeError) as error:
+            return f"unreadable answer ({error!r}): {answer.body[:200]!r}"

@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
+import signal
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from bench.contestant import Absent, Contestant
 from bench.http import call, post
 from bench.process import Service, free_port, wait_until
 from bench.results import Loads
-from bench.wrk import Load, Request, run_wrk
+from bench.wrk import Load, Request, WrkError, run_wrk
 
 _START_TIMEOUT_S = 60.0
 _WARM_UP_S = 1.0
@@ -33,9 +34,9 @@ class Runner:
 
     def check(self) -> None:
         """Refuse to go on unless the answer is the model's."""
-        problem = self.contestant.problem(post(self.port, self.request))
+        problem = self.contestant.verdict(post(self.port, self.request))
         if problem is not None:
-            raise Wrong(f"{self.contestant.name} answers wrongly: {problem}")
+            raise Wrong(f"answers wrongly: {problem}")
 
     def measure(self, connections: int, seconds: float) -> Load:
         """Awake for one load, with a right answer before and after it and no bad status in between."""
@@ -47,33 +48,50 @@ class Runner:
         finally:
             self.service.pause()
         if load.bad_statuses or load.socket_errors or not load.requests:
-            raise Wrong(f"{self.contestant.name} at {connections} connections: {load}")
+            raise Wrong(f"at {connections} connections: {load}")
         return load
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """Who runs, and who could not and why."""
+    """Who runs; who could not start, and who answered wrongly under load, with the reasons."""
 
-    runners: list[Runner]
-    absent: dict[str, str]
+    runners: list[Runner] = field(default_factory=list)
+    absent: dict[str, str] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
+
+    def turn(self, number: int) -> list[Runner]:
+        """Everyone, another one first in every round."""
+        first = number % max(1, len(self.runners))
+        return self.runners[first:] + self.runners[:first]
+
+    def drop(self, runner: Runner, reason: str) -> None:
+        """One who answers wrongly has no figures; the others go on."""
+        self.runners.remove(runner)
+        self.wrong[runner.contestant.name] = reason
+        say(f"{runner.contestant.name} is left out: {reason}")
 
 
 Maker = Callable[[], Contestant]
 
 
+def end_cleanly_on_sigterm() -> None:
+    """Leave through every `finally`, so that no server outlives the bench."""
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
+
+
 @contextmanager
 def running(makers: Mapping[str, Maker], folder: Path) -> Iterator[Field]:
     """Start everyone who can start; end them all on the way out, whatever happened."""
-    field = Field([], {})
+    entrants = Field()
     with ExitStack() as stack:
         for name, maker in makers.items():
             try:
-                field.runners.append(stack.enter_context(start(maker, folder)))
+                entrants.runners.append(stack.enter_context(start(maker, folder)))
             except Absent as reason:
-                field.absent[name] = str(reason)
+                entrants.absent[name] = str(reason)
                 say(f"{name} is absent: {reason}")
-        yield field
+        yield entrants
 
 
 @contextmanager
@@ -89,17 +107,20 @@ def start(maker: Maker, folder: Path) -> Iterator[Runner]:
         yield runner
 
 
-def interleave(field: Field, connections: Sequence[int], rounds: int, seconds: float) -> Loads:
+def interleave(entrants: Field, connections: Sequence[int], rounds: int, seconds: float) -> Loads:
     """Every round measures everyone at every number of connections, so that noise meets all alike."""
-    loads: Loads = {runner.contestant.name: {count: [] for count in connections} for runner in field.runners}
-    for number in range(rounds if field.runners else 0):
-        first = number % len(field.runners)
+    loads: Loads = {runner.contestant.name: {count: [] for count in connections} for runner in entrants.runners}
+    for number in range(rounds):
         for count in connections:
-            for runner in field.runners[first:] + field.runners[:first]:
-                load = runner.measure(count, seconds)
+            for runner in entrants.turn(number):
+                try:
+                    load = runner.measure(count, seconds)
+                except (Wrong, WrkError) as reason:
+                    entrants.drop(runner, str(reason))
+                    continue
                 loads[runner.contestant.name][count].append(load)
                 _tell(f"round {number + 1}/{rounds}, {count} connections, {runner.contestant.name}", load)
-    return loads
+    return {name: runs for name, runs in loads.items() if name not in entrants.wrong}
 
 
 def say(line: str) -> None:
@@ -126,7 +147,7 @@ def _first_answer(contestant: Contestant, service: Service, port: int) -> Reques
         except Absent as reason:
             seen[0] = str(reason)
             return False
-        seen[0] = contestant.problem(post(port, requests[0]))
+        seen[0] = contestant.verdict(post(port, requests[0]))
         return seen[0] is None
 
     if not wait_until(right, _START_TIMEOUT_S, 0.1) or seen[0] is not None:

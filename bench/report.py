@@ -75,4 +75,5 @@ def _millis(value: float | None) -> str:
 def _contestants(results: Results) -> str:
     lines = [f"- {name}: {note}." for name, note in results.notes.items()]
     lines += [f"- {name}: absent, {reason}." for name, reason in results.absent.items()]
+    lines += [f"- **{name}: left out, {reason}**" for name, reason in results.wrong.items()]
     return "### Who took part\n\n" + "\n".join(lines)

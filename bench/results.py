@@ -34,6 +34,7 @@ class Results:
     ready_s: list[float] = field(default_factory=list)
     server_rss_mb: float | None = None
     absent: dict[str, str] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
     versions: dict[str, str] = field(default_factory=dict)
     body_bytes: dict[str, int] = field(default_factory=dict)

@@ -10,7 +10,7 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import machine
-from bench.field import Field, Wrong, interleave, running
+from bench.field import Field, Wrong, end_cleanly_on_sigterm, interleave, running
 from bench.http_servers import candidates
 from bench.http_servers.behaviour import Behaviour, observe
 from bench.report import loads_table, machine_table, table
@@ -24,6 +24,7 @@ PAGE = Path(__file__).parents[2] / "docs" / "decisions" / "0001-http-server.md"
 def main() -> int:
     """Exit 0 when everything could be measured."""
     options = _options()
+    end_cleanly_on_sigterm()
     try:
         require_wrk()
         with tempfile.TemporaryDirectory(prefix="penstock-bench-") as folder:
@@ -44,8 +45,8 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[Results, Behavio
     """Speed first, with one candidate awake at a time; then manners, which end them."""
     results = Results(machine.describe(), options.rounds, options.seconds)
     with running(candidates.makers(), folder) as field:
-        _record(results, field)
         results.iris = interleave(field, [1, 32, 256], options.rounds, options.seconds)
+        _record(results, field)
         behaviour = {} if options.no_behaviour else observe(field)
     return results, behaviour
 
@@ -63,7 +64,7 @@ def _manners(behaviour: Behaviour) -> str:
 
 
 def _record(results: Results, field: Field) -> None:
-    results.absent |= field.absent
+    results.absent |= field.absent | field.wrong
     for runner in field.runners:
         results.notes[runner.contestant.name] = runner.contestant.note
         results.versions |= runner.contestant.versions

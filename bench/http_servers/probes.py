@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import select
 import socket
@@ -102,10 +103,8 @@ def _ended(client: socket.socket) -> str | None:
 
 def _exchange(port: int, message: bytes, *, show_body: bool = False) -> str:
     with _connect(port) as client:
-        try:
+        with contextlib.suppress(OSError):
             client.sendall(message)
-        except OSError:
-            pass
         said = _read(client, to_the_end=show_body)
     status = _status(said)
     return f"{status}, {_pieces(said)}" if show_body and status == "200" else status
