@@ -1,17 +1,69 @@
-"""/openapi.json and /docs."""
+"""/openapi.json and /docs: the description of what is served, for machines and people."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
+from importlib.resources import files
+
+import msgspec
+
 from penstock.core.model import Models
+from penstock.protocols.docs.openapi import document
+from penstock.protocols.http.message import Headers, HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
+
+HTML = b"text/html; charset=utf-8"
 
 
 class Docs:
-    """The description of what is served, for machines and people."""
+    """The page is the same for everyone; it draws itself from /openapi.json, and needs no network beyond."""
 
     def __init__(self, models: Models, version: str):
         self._models = models
         self._version = version
+        self._page: tuple[bytes, Headers] | None = None
 
     def mount(self, routes: Routes) -> None:
         """Adds the paths."""
+        routes.add("GET", "/", self.home)
+        routes.add("GET", "/docs", self.docs)
+        routes.add("GET", "/openapi.json", self.openapi)
+
+    async def home(self, http: HttpRequest) -> HttpResponse:
+        """GET /: the way to the page, also below a prefix."""
+        return HttpResponse(307, b'{"docs":"docs","openapi":"openapi.json"}', headers=[(b"location", b"docs")])
+
+    async def docs(self, http: HttpRequest) -> HttpResponse:
+        """GET /docs"""
+        if self._page is None:
+            self._page = page()
+        body, headers = self._page
+        return HttpResponse(200, body, HTML, list(headers))
+
+    async def openapi(self, http: HttpRequest) -> HttpResponse:
+        """GET /openapi.json"""
+        body = msgspec.json.encode(document(self._models.all(), self._version))
+        return HttpResponse(200, body, headers=[(b"cache-control", b"no-cache")])
+
+
+def page() -> tuple[bytes, Headers]:
+    """The page with its style and script inside, and headers that let nothing else run."""
+    folder = files("penstock.protocols.docs")
+    style, script = (folder.joinpath(name).read_text("utf-8") for name in ("page.css", "page.js"))
+    html = folder.joinpath("page.html").read_text("utf-8").replace("/*STYLE*/", style).replace("/*SCRIPT*/", script)
+    policy = (
+        f"default-src 'none'; style-src '{_hash(style)}'; script-src '{_hash(script)}'; connect-src 'self'; "
+        "base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+    )
+    headers = [
+        (b"content-security-policy", policy.encode()),
+        (b"x-content-type-options", b"nosniff"),
+        (b"referrer-policy", b"no-referrer"),
+        (b"cache-control", b"no-cache"),
+    ]
+    return html.encode(), headers
+
+
+def _hash(text: str) -> str:
+    return "sha256-" + base64.b64encode(hashlib.sha256(text.encode()).digest()).decode()
