@@ -234,6 +234,14 @@ class UntrustedFile(ModelFileError):
 
     code = "untrusted_file"
 
+    @classmethod
+    def naming(cls, what: str, sha256: str) -> UntrustedFile:
+        """The refusal of `what`, with the digest and the exact flag and YAML line that would trust it."""
+        return cls(
+            f"{what} can run code when it is loaded, and nobody vouched for it. If you made it, or trust who did, "
+            f"pass --trust sha256:{sha256} or write in YAML: trust: sha256:{sha256}"
+        )
+
 
 class MissingExtra(SetupError):
     """A library that the model needs is not installed; names the extra."""

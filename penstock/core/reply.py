@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Generator
+from functools import partial
 from typing import Any
 
 from penstock.core.errors import Cancelled, PenstockError
@@ -152,5 +153,10 @@ class Reply:
 
     async def _changed(self) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        self.add_done_callback(lambda _: waiter.done() or waiter.set_result(None))
+        self.add_done_callback(partial(_wake, waiter))
         await waiter
+
+
+def _wake(waiter: asyncio.Future[None], _: Reply) -> None:
+    if not waiter.done():
+        waiter.set_result(None)

@@ -11,7 +11,7 @@ from penstock.core.errors import BadInput
 from penstock.core.tensors import DTYPES, Array, Tensors
 
 
-class TensorSpec(msgspec.Struct, frozen=True):
+class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One input or output. A dimension of -1 is variable; text is BYTES.
 
     `optional` inputs may be left out of a request; `labels` name the positions of the last axis
@@ -25,7 +25,7 @@ class TensorSpec(msgspec.Struct, frozen=True):
     labels: tuple[str, ...] | None = None
 
 
-class Signature(msgspec.Struct, frozen=True):
+class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A model's inputs and outputs, in order.
 
     `batched`: the first axis of every input and output counts rows that do not influence each

@@ -127,7 +127,9 @@ def decode_bytes(raw: memoryview | bytes, shape: Sequence[int]) -> Array:
     expected = count_elements(shape)
     view, at, end = memoryview(raw), 0, len(raw)
     if expected * 4 > end:
-        raise BadInput(f"BYTES tensor of shape {list(shape)} has {end} bytes: fewer than its {expected} length prefixes")
+        raise BadInput(
+            f"BYTES tensor of shape {list(shape)} has {end} bytes, fewer than its {expected} length prefixes"
+        )
     elements: list[bytes] = []
     while at < end:
         stop = at + 4

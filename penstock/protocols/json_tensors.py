@@ -29,10 +29,7 @@ _any = msgspec.json.Decoder(Any)
 
 
 def _nested(scalar: Any, depth: int) -> Any:
-    kind = scalar
-    for _ in range(depth):
-        kind = list[kind]
-    return kind
+    return scalar if depth == 0 else list[_nested(scalar, depth - 1)]  # type: ignore[misc]
 
 
 _decoders = {

@@ -329,9 +329,7 @@ class Deployment:
             self.dispatcher.fail_all(self._not_loaded())
             self.loaded.set()
 
-    def replica_ran(
-        self, replica_id: int, outputs: dict[str, Tensor], compute_s: float
-    ) -> None:
+    def replica_ran(self, replica_id: int, outputs: dict[str, Tensor], compute_s: float) -> None:
         """A batch came back."""
         batch = self.dispatcher.supervisor.replicas[replica_id].batch
         if isinstance(batch, Batch):

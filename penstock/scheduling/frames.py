@@ -24,7 +24,7 @@ MAX_BODY = 16 * 2**30
 _encoder = msgspec.msgpack.Encoder()
 _PADS = [b"\0" * size for size in range(ALIGN)]
 
-Buffer = bytes | bytearray | memoryview | Array
+Buffer = bytes | memoryview
 
 
 def pack(message: Any, body: Sequence[Buffer] = (), nbytes: int = 0) -> list[Buffer]:
@@ -49,8 +49,8 @@ class Body:
             parts: list[Buffer] = [encode_bytes(array) for array in arrays]
             size = sum(map(len, parts))
         else:
-            parts = [np.ascontiguousarray(array).reshape(-1).view(np.uint8) for array in arrays if array.size]
-            size = sum(part.size for part in parts if isinstance(part, np.ndarray))
+            parts = [np.ascontiguousarray(array).reshape(-1).view(np.uint8).data for array in arrays if array.size]
+            size = sum(map(len, parts))
         self.heads.append(TensorHead(name, datatype, shape, size))
         self.buffers.extend(parts)
         pad = -size % ALIGN

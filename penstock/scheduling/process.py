@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 import os
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Protocol
 
 from penstock.scheduling.frames import Buffer, FrameReader
 
+POLL_S = 0.01
+PATIENCE = 100
+"""Polls that a child gets to end by itself after its socket has closed."""
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -40,6 +44,7 @@ class WorkerProcess(asyncio.Protocol):
         self._reader = FrameReader()
         self._transport: asyncio.Transport | None = None
         self._child: subprocess.Popen[bytes] | None = None
+        self._reaper: asyncio.Task[None] | None = None
 
     @property
     def pid(self) -> int | None:
@@ -101,21 +106,18 @@ class WorkerProcess(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
-        loop = asyncio.get_running_loop()
-        loop.create_task(self._reap())
+        self._reaper = asyncio.get_running_loop().create_task(self._reap())
 
     async def _reap(self) -> None:
         """Waits a moment for the child to end by itself, else kills it; then reports."""
         child = self._child
         assert child is not None
-        for _ in range(100):
+        for attempt in itertools.count():
             if child.poll() is not None:
                 break
-            await asyncio.sleep(0.01)
-        else:
-            child.kill()
-            while child.poll() is None:
-                await asyncio.sleep(0.01)
+            if attempt == PATIENCE:
+                child.kill()
+            await asyncio.sleep(POLL_S)
         self._events.exited(how_it_ended(child.returncode))
 
 
@@ -137,6 +139,3 @@ def how_it_ended(status: int | None) -> str:
         return f"signal {signal.Signals(-status).name}"
     except ValueError:
         return f"signal {-status}"
-
-
-Spawn = Callable[[Events, int], "WorkerProcess"]

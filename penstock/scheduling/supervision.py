@@ -105,7 +105,7 @@ class Supervisor:
         self.deaths_in_row = 0
         self._move(replica, Life.IDLE, now, math.inf)
 
-    def exited(self, replica_id: int, now: float) -> object | None:
+    def exited(self, replica_id: int, now: float) -> Any:
         """The worker is gone; returns the batch that it was running."""
         replica = self.replicas[replica_id]
         batch, replica.batch = replica.batch, None

@@ -16,6 +16,7 @@ from penstock.scheduling.frames import PREFIX, Buffer, frame_size, split
 from penstock.scheduling.host import Host
 
 PR_SET_PDEATHSIG = 1
+SMALL = 65_536
 
 
 class Loop:
@@ -60,7 +61,7 @@ class Loop:
         return split_view(view)
 
     def _write(self, buffers: list[Buffer]) -> None:
-        if sum(len(b) if isinstance(b, bytes) else memoryview(b).nbytes for b in buffers) <= 65536:
+        if sum(map(len, buffers)) <= SMALL:
             self.sock.sendall(b"".join(buffers))
             return
         for buffer in buffers:

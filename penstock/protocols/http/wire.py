@@ -15,7 +15,9 @@ LAST_CHUNK = b"0\r\n\r\n"
 def head(response: HttpResponse, date: bytes, length: int | None, close: bool) -> bytes:
     """Status line and headers; without a length the body is chunked."""
     size = b"transfer-encoding: chunked" if length is None else b"content-length: %d" % length
-    lines = [b"%bdate: %b\r\ncontent-type: %b\r\n%b" % (STATUS_LINES[response.status], date, response.content_type, size)]
+    lines = [
+        b"%bdate: %b\r\ncontent-type: %b\r\n%b" % (STATUS_LINES[response.status], date, response.content_type, size)
+    ]
     if response.headers:
         lines += [b"%b: %b" % header for header in response.headers]
     lines.append(b"connection: close\r\n\r\n" if close else b"\r\n")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import msgspec
@@ -16,7 +16,7 @@ from penstock.core.signature import Signature, TensorSpec
 from penstock.protocols.answer import DEFAULT_LEVEL, deadline_of, priority_of
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
-from penstock.protocols.oip.decode import Infer, decode
+from penstock.protocols.oip.decode import decode
 from penstock.protocols.oip.encode import encode
 from penstock.protocols.oip.statistics import statistics
 
@@ -65,7 +65,7 @@ class OipRest:
         outputs = await reply
         return encode(infer, outputs, reply.meta)
 
-    def _limits(self, parameters: dict[str, Any]) -> tuple[Deadline, int]:
+    def _limits(self, parameters: Mapping[str, Any]) -> tuple[Deadline, int]:
         """The deadline and priority that the reserved parameters ask for."""
         timeout_us, timeout_ms = parameters.get("timeout"), parameters.get("timeout_ms")
         if timeout_us:

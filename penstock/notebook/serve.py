@@ -1,0 +1,177 @@
+"""`penstock.serve`: a live object, a file or a folder becomes a URL, without blocking the notebook."""
+
+from __future__ import annotations
+
+import asyncio
+import atexit
+import tempfile
+import threading
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+import msgspec
+
+from penstock.app import App, spec_of
+from penstock.client import Client
+from penstock.config.schema import DEFAULT_PORT, Config, HttpSettings, ModelSettings
+from penstock.core.errors import ConfigError, ModelFileError
+from penstock.core.model import ModelSpec
+from penstock.notebook.save import save_as
+from penstock.runtimes.callable import CallableRuntime
+from penstock.runtimes.contract import Runtime
+from penstock.scheduling.settings import DeploymentSettings
+from penstock.telemetry import logs
+
+START_S = 300.0
+STOP_S = 60.0
+
+
+class Server:
+    """A running server in a thread of this process; its workers are processes of their own.
+
+    Use it as a context manager, or call `stop()`; it also stops when Python ends.
+    """
+
+    def __init__(self, app: App, name: str):
+        self.name = name
+        self._app = app
+        self._loop = _new_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name=f"penstock-{name}", daemon=True)
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._client: Client | None = None
+        self._stopped = False
+
+    @property
+    def url(self) -> str:
+        """Where it answers, such as http://127.0.0.1:8000"""
+        return f"http://127.0.0.1:{self._app.server.port}"
+
+    def predict(self, inputs: Any, **wishes: Any) -> list[Any]:
+        """One output per input row, over HTTP as any client gets it (see `penstock.Client.predict`)."""
+        if self._client is None:
+            self._client = Client(self.url)
+        return self._client.predict(inputs, model=self.name, **wishes)
+
+    def stop(self) -> None:
+        """Finishes accepted requests, then stops the workers and the thread."""
+        if self._stopped:
+            return
+        self._stopped = True
+        atexit.unregister(self.stop)
+        if self._client is not None:
+            self._client.close()
+        try:
+            self._run(self._app.drain(), STOP_S)
+        finally:
+            self._loop.call_soon_threadsafe(self._loop.stop)
+            self._thread.join(STOP_S)
+            if self._folder is not None:
+                self._folder.cleanup()
+
+    def start(self, folder: tempfile.TemporaryDirectory[str] | None) -> None:
+        """Starts the thread and waits until the model is ready. Raises `ModelFileError`, with the reason."""
+        self._folder = folder
+        self._thread.start()
+        atexit.register(self.stop)
+        try:
+            self._run(self._app.start(), START_S)
+            failures = self._run(self._app.loaded(), START_S)
+            if failures:
+                raise ModelFileError("\n".join(failures.values()))
+        except BaseException:
+            self.stop()
+            raise
+
+    def _run(self, work: Coroutine[Any, Any, Any], patience_s: float) -> Any:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(patience_s)
+
+    def __enter__(self) -> Server:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        state = "stopped" if self._stopped else f"{self.url}, docs at {self.url}/docs"
+        return f"<penstock server {self.name!r}: {state}>"
+
+
+def serve(
+    model: Any,
+    example: Any = None,
+    name: str | None = None,
+    *,
+    port: int | None = None,
+    trust: str | tuple[str, ...] = (),
+    output: str | None = None,
+    **settings: Any,
+) -> Server:
+    """Serves a model and returns at once with its `Server`.
+
+    `model`: a fitted scikit-learn, XGBoost or LightGBM model, a torch module, a function of a batch, a
+    `penstock.Model`, or the path of a model file or folder. `example`: a few input rows, from which
+    names, datatypes and shapes are read. `port`: 8000 when free, else any free one. `settings`:
+    replicas, timeout_ms, batching={...} and the other settings of a model in penstock.yaml.
+
+    Raises `SetupError` when the model cannot be served; the message says what would work.
+    """
+    logs.configure("warning")
+    options = msgspec.convert(settings, DeploymentSettings)
+    options.check()
+    label = name or _name_of(model)
+    folder: tempfile.TemporaryDirectory[str] | None = None
+    create: Callable[[str], Runtime] | None = None
+    if isinstance(model, (str, Path)):
+        spec = spec_of(label, ModelSettings(source=str(model), trust=trust, output=_output(output)), Path.cwd())
+    else:
+        folder = tempfile.TemporaryDirectory(prefix="penstock-")
+        spec, create = _spec_of_object(model, example, label, output, Path(folder.name), options)
+    app = App(Config(http=HttpSettings(port=_free_port(port))))
+    app.add(spec, options, create)
+    server = Server(app, label)
+    server.start(folder)
+    return server
+
+
+def _spec_of_object(
+    model: Any, example: Any, name: str, output: str | None, folder: Path, options: DeploymentSettings
+) -> tuple[ModelSpec, Callable[[str], Runtime] | None]:
+    """Writes the object into a folder for the workers; runs it in this process when asked to."""
+    if options.placement == "inline":
+        spec = ModelSpec(name=name, runtime="callable", path="", trusted=True, example=rows_of(example))
+        return spec, lambda _: CallableRuntime(model)
+    saved = save_as(model, folder / name, example, name=name, output=output or "both", remember=False)
+    return saved, None
+
+
+def _free_port(port: int | None) -> int:
+    """The port asked for; without one, 8000 when nobody has it, else 0 (any)."""
+    if port is not None:
+        return port
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", DEFAULT_PORT))
+        except OSError:
+            return 0
+    return DEFAULT_PORT
+
+
+def _name_of(model: Any) -> str:
+    """A name from the path, the function or the class."""
+    if isinstance(model, (str, Path)):
+        return default_name(str(model))
+    label = getattr(model, "__name__", None) or type(model).__name__
+    return "model" if label.startswith("<") else label.lower()
+
+
+def _new_loop() -> asyncio.AbstractEventLoop:
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
