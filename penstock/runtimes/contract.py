@@ -37,6 +37,8 @@ class Saved(msgspec.Struct, frozen=True):
     """What a runtime wrote for a live object; the manifest is made from it.
 
     `file`: name inside the folder. `runs_code`: loading it runs code, so it needs trust.
+    `signature`: may hold inputs alone; the runtime then finds the outputs when it loads the file.
+    `options`: what the runtime must know to load it again, by its own names.
     """
 
     file: str
@@ -46,6 +48,7 @@ class Saved(msgspec.Struct, frozen=True):
     classes: list[Any] | None = None
     runs_code: bool = False
     libraries: dict[str, str] = {}
+    options: dict[str, Any] = {}
 
 
 class Saver(Protocol):

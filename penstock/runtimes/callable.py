@@ -1,0 +1,265 @@
+"""Plain functions and `penstock.Model` subclasses: from a module, a .py file, or a cloudpickle under trust."""
+
+from __future__ import annotations
+
+import importlib
+import importlib.util
+import inspect
+import pickle
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import numpy as np
+
+from penstock.core.errors import MissingExtra, ModelFailed, ModelFileError, PenstockError
+from penstock.core.model import ModelSpec
+from penstock.core.signature import Signature, TensorSpec
+from penstock.core.tensors import DTYPES, Array, Tensor
+from penstock.runtimes import examples, hints, tables
+from penstock.runtimes.contract import Saved
+from penstock.runtimes.files import read_trusted
+from penstock.runtimes.model import Model
+from penstock.runtimes.shapes import Arrays, check_rows, empty_outputs, no_rows, with_outputs
+
+OUTPUT = "output"
+
+
+class CallableRuntime:
+    """Runs a function over batches.
+
+    With one input the function gets one argument: an array with rows first, a list where its hint
+    says list, a list of str for text. With several inputs it gets one keyword argument each; if it
+    has a single parameter, a DataFrame where the hint says so or the example was one, else a dict.
+    """
+
+    def __init__(self) -> None:
+        self.function: Callable[..., Any] = lambda: None
+        self.signature = Signature(())
+        self._parameters: dict[str, Any] = {}
+        self._frame = False
+
+    def load(self, spec: ModelSpec) -> Signature:
+        """Imports or unpickles the function, and calls a `Model`'s `load`."""
+        self.function = ready(open_object(spec))
+        self._parameters = hints.parameters(self.function)
+        only = next(iter(self._parameters.values()), None)
+        self._frame = hints.wants_frame(only) or bool(spec.options.get("frame"))
+        inputs = spec.signature.inputs if spec.signature else infer_inputs(self.function, spec.example)
+        self.signature = self._complete(Signature(inputs), spec)
+        return self.signature
+
+    def _complete(self, signature: Signature, spec: ModelSpec) -> Signature:
+        outputs = spec.signature.outputs if spec.signature else ()
+        hinted = hints.tensor(OUTPUT, hints.hints_of(self.function).get("return"))
+        if not outputs and hinted is not None and -1 not in hinted.shape[1:]:
+            outputs = (hinted,)
+        if outputs:
+            return msgspec.structs.replace(signature, outputs=outputs)
+        return with_outputs(signature, lambda inputs: named_outputs(self._call(inputs, signature)), spec)
+
+    def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
+        """Runs one batch. Raises `ModelFailed` unless every output has one row per input row."""
+        if no_rows(self.signature, inputs):
+            return empty_outputs(self.signature)
+        outputs = named_outputs(self._call(inputs, self.signature))
+        rows = len(next(iter(inputs.values()))) if inputs else 1
+        for name, array in outputs.items():
+            check_rows(name, array.shape, rows)
+        return {spec.name: _fitting(spec, outputs) for spec in self.signature.outputs}
+
+    def _call(self, inputs: Arrays, signature: Signature) -> Any:
+        if len(signature.inputs) == 1 and not self._frame:
+            [(name, array)] = inputs.items()
+            hint = next(iter(self._parameters.values()), None)
+            return self.function(argument(array, name, hint))
+        if len(self._parameters) == 1:
+            return self.function(self._table(inputs, signature))
+        return self.function(**{name: argument(a, name, self._parameters.get(name)) for name, a in inputs.items()})
+
+    def _table(self, inputs: Arrays, signature: Signature) -> Any:
+        if self._frame:
+            return tables.frame(inputs, [spec.name for spec in signature.inputs], {})
+        return {name: argument(array, name, None) for name, array in inputs.items()}
+
+
+def argument(array: Array, name: str, hint: Any) -> Any:
+    """One input as the function wants it: text decoded, lists where it asks for lists."""
+    if array.dtype == object:
+        if hints.wants_bytes(hint):
+            return array.tolist()
+        return tables.texts(array, name) if array.ndim == 1 else tables.text_array(array, name)
+    return array.tolist() if hints.wants_list(hint) else array
+
+
+def named_outputs(result: Any) -> Arrays:
+    """Whatever a function returns, as arrays by name: "output", a dict's keys, or "output_0", "output_1"...
+
+    Raises `ModelFailed` for what has no datatype.
+    """
+    if isinstance(result, tuple):
+        result = {f"{OUTPUT}_{index}": value for index, value in enumerate(result)}
+    if examples.is_frame(result):
+        result = {name: result[name] for name in result.columns}
+    if isinstance(result, list) and result and all(isinstance(row, dict) for row in result):
+        result = _columns(result)
+    if not isinstance(result, dict):
+        result = {OUTPUT: result}
+    return {str(name): _array(str(name), value) for name, value in result.items()}
+
+
+def _columns(rows: list[dict[str, Any]]) -> dict[str, list[Any]]:
+    if any(row.keys() != rows[0].keys() for row in rows):
+        raise ModelFailed("the function returned rows with different keys; every row must have the same")
+    return {name: [row[name] for row in rows] for name in rows[0]}
+
+
+def _array(name: str, value: Any) -> Array:
+    if value is None:
+        raise ModelFailed(f"the function returned None for {name!r}; it must return one row per input row")
+    if hasattr(value, "detach"):
+        value = value.detach().cpu().numpy()
+    try:
+        return Tensor.of(value).array
+    except (PenstockError, ValueError) as error:
+        raise ModelFailed(f"{name!r} cannot be sent: {error}"[:300]) from error
+
+
+def _fitting(spec: TensorSpec, outputs: Arrays) -> Array:
+    """An output in the signature's datatype, if that loses nothing."""
+    array = outputs.get(spec.name)
+    if array is None:
+        raise ModelFailed(f"the function returned no {spec.name!r}; it returned: {', '.join(outputs)}"[:300])
+    dtype = DTYPES[spec.datatype]
+    if array.dtype == dtype:
+        return array
+    if "O" in (dtype.kind, array.dtype.kind) or not np.can_cast(array.dtype, dtype, "same_kind"):
+        raise ModelFailed(
+            f"the function returned {array.dtype} for {spec.name!r}, which the signature says is {spec.datatype}"
+        )
+    return array.astype(dtype)
+
+
+def infer_inputs(function: Callable[..., Any], example: Any) -> tuple[TensorSpec, ...]:
+    """Inputs from type hints, else from the example. Raises `ModelFileError` that says how to give one."""
+    parameters = hints.parameters(function)
+    hinted = [hints.tensor(name, hint) for name, hint in parameters.items()]
+    known = tuple(spec for spec in hinted if spec is not None)
+    if known and len(known) == len(hinted) and all(-1 not in spec.shape[1:] for spec in known):
+        return known
+    if example is not None:
+        return _from_example(parameters, example)
+    if known and len(known) == len(hinted):
+        return known
+    raise ModelFileError(
+        "what the function takes is not known; give an example, such as example=[[5.1, 3.5]], or type hints, "
+        "such as def predict(texts: list[str])"
+    )
+
+
+def _from_example(parameters: dict[str, Any], example: Any) -> tuple[TensorSpec, ...]:
+    arrays = examples.arrays_of(example)
+    if len(arrays) == 1 and len(parameters) == 1 and not examples.has_columns(example):
+        arrays = {next(iter(parameters)): next(iter(arrays.values()))}
+    return examples.inputs_of(arrays)
+
+
+def open_object(spec: ModelSpec) -> Any:
+    """The object that the spec's path names: "module:attribute", "file.py:attribute", or a pickle under trust."""
+    if spec.format in ("cloudpickle", "pickle", "joblib"):
+        return _unpickle(read_trusted(spec, "a pickled function"))
+    where, _, attribute = spec.path.rpartition(":")
+    if not where:
+        raise ModelFileError("name a Python object as module:attribute or file.py:attribute")
+    base = spec.options.get("import_from")
+    if base and base not in sys.path:
+        sys.path.insert(0, base)
+    return _attribute(_module(where), attribute)
+
+
+def _unpickle(data: bytes) -> Any:
+    try:
+        return pickle.loads(data)  # noqa: S301  (read_trusted checked its digest)
+    except ModuleNotFoundError as error:
+        raise MissingExtra(f"the function needs the library {error.name}, which is not installed here") from error
+    except Exception as error:
+        raise ModelFileError(f"the pickled function cannot be read: {type(error).__name__}: {error}"[:500]) from error
+
+
+def _module(where: str) -> Any:
+    try:
+        return _from_file(Path(where)) if where.endswith(".py") else importlib.import_module(where)
+    except PenstockError:
+        raise
+    except Exception as error:
+        raise ModelFileError(f"importing {Path(where).name} failed: {type(error).__name__}: {error}"[:500]) from error
+
+
+def _from_file(path: Path) -> Any:
+    spec = importlib.util.spec_from_file_location(path.stem, path)
+    if spec is None or spec.loader is None or not path.is_file():
+        raise ModelFileError(f"there is no file {path.name}")
+    module = importlib.util.module_from_spec(spec)
+    # Registered, and its folder importable, as when the file is run: it may import its neighbours.
+    sys.modules[path.stem] = module
+    folder = str(path.parent.absolute())
+    if folder not in sys.path:
+        sys.path.insert(0, folder)
+    spec.loader.exec_module(module)
+    return module
+
+
+def _attribute(module: Any, name: str) -> Any:
+    found = module
+    for part in name.split("."):
+        if not hasattr(found, part):
+            public = [key for key, value in vars(module).items() if callable(value) and not key.startswith("_")]
+            raise ModelFileError(f"{module.__name__} has no {name!r}; it has: {', '.join(public)[:300]}")
+        found = getattr(found, part)
+    return found
+
+
+def ready(obj: Any) -> Callable[..., Any]:
+    """What to call with a batch: a function as it is, a `Model` loaded. Raises `ModelFileError` for neither."""
+    if inspect.isclass(obj):
+        obj = obj()
+    if isinstance(obj, Model) or (hasattr(obj, "predict") and not inspect.isroutine(obj)):
+        if hasattr(obj, "load"):
+            obj.load()
+        obj = obj.predict
+    if not callable(obj):
+        raise ModelFileError(f"a {type(obj).__qualname__} is no function, and has no predict method")
+    return obj  # type: ignore[no-any-return]
+
+
+def accepts(obj: object) -> bool:
+    """Functions, `Model` subclasses and their instances, objects that can be called."""
+    return callable(obj) or hasattr(obj, "predict")
+
+
+def save(obj: Any, folder: Path, example: Any) -> Saved:
+    """Writes function.pkl with cloudpickle: what the notebook defines goes by value."""
+    import cloudpickle
+
+    try:
+        (folder / "function.pkl").write_bytes(cloudpickle.dumps(obj))
+    except Exception as error:
+        raise ModelFileError(f"the function cannot be written: {type(error).__name__}: {error}"[:500]) from error
+    return Saved(
+        file="function.pkl",
+        runtime="callable",
+        format="cloudpickle",
+        signature=Signature(infer_inputs(_predictor(obj), example)),
+        runs_code=True,
+        libraries={"cloudpickle": cloudpickle.__version__},
+        options={"frame": True} if examples.is_frame(example) else {},
+    )
+
+
+def _predictor(obj: Any) -> Callable[..., Any]:
+    """What will be called with batches, without loading the model."""
+    if inspect.isclass(obj):
+        obj = obj()
+    return obj.predict if hasattr(obj, "predict") and not inspect.isroutine(obj) else obj  # type: ignore[no-any-return]
