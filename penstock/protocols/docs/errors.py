@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from http import HTTPStatus
 from typing import Any
 
-from penstock.core.errors import Cancelled, Internal, PenstockError, SetupError
+from penstock.core.errors import Cancelled, PenstockError, SetupError
 
 NEVER_SENT = (Cancelled, SetupError)
 RETRIABLE = (429, 503)
@@ -41,7 +41,7 @@ def references() -> dict[str, Any]:
 def schemas() -> dict[str, Any]:
     """The two shapes of an error: ours, and the Open Inference Protocol's under /v2."""
     fields = {
-        "code": {"type": "string", "enum": sorted({kind.code for kind in (*kinds(), Internal)})},
+        "code": {"type": "string", "enum": sorted({kind.code for kind in kinds()})},
         "request_id": {"type": "string", "description": "Links to the server's log."},
     }
     text = {"type": "string", "description": "What is wrong, and what to do."}

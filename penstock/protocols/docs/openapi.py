@@ -148,7 +148,7 @@ def _oip_paths() -> Json:
 
 
 def _infer(operation: str) -> Json:
-    octets = {"application/octet-stream": {}}
+    octets: Json = {"application/octet-stream": {}}
     return {
         "tags": ["open inference protocol"],
         "operationId": operation,

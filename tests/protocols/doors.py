@@ -1,0 +1,121 @@
+"""The protocols without workers: real doors and routes over a handler that answers at once."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from penstock.core.clock import StillClock
+from penstock.core.errors import UnknownModel
+from penstock.core.model import ModelSpec, ModelStats, State
+from penstock.core.reply import Meta, Reply
+from penstock.core.request import Handler, Request
+from penstock.core.signature import Fit, Signature, TensorSpec
+from penstock.core.tensors import Tensor
+from penstock.protocols.docs.pages import Docs
+from penstock.protocols.http.app import HttpApp
+from penstock.protocols.http.drive import Drive
+from penstock.protocols.http.limits import HttpLimits
+from penstock.protocols.http.message import HttpRequest, HttpResponse
+from penstock.protocols.http.routes import Routes
+from penstock.protocols.oip.rest import OipRest
+from penstock.protocols.operations import Operations
+from penstock.protocols.predict import Predict
+
+IRIS = Signature((TensorSpec("X", "FP32", (-1, 4)),), (TensorSpec("label", "INT64", (-1,)),))
+
+
+@dataclass
+class View:
+    """A served model as the protocols see it."""
+
+    spec: ModelSpec
+    signature: Signature | None = IRIS
+    state: State = State.READY
+    reason: str = ""
+    stats: ModelStats = field(default_factory=ModelStats)
+
+    def config(self) -> dict[str, Any]:
+        return {"batching": {"max_size": 32}, "replicas": 1}
+
+
+@dataclass
+class Served:
+    """The served models."""
+
+    views: list[View]
+    draining: bool = False
+
+    def find(self, name: str, version: str | None = None) -> View:
+        for view in self.views:
+            if view.spec.name == name and version in (None, view.spec.version):
+                return view
+        raise UnknownModel(f"no model {name!r}")
+
+    def all(self) -> list[View]:
+        return self.views
+
+
+def view(name: str = "iris", signature: Signature | None = IRIS, **rest: Any) -> View:
+    """A served model by its name and signature."""
+    return View(ModelSpec(name=name, runtime="fake", path=name, **rest), signature)
+
+
+class Echo:
+    """A model that answers with `answer(tensors)`; keeps the requests it got."""
+
+    def __init__(self, models: Served, answer: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]]):
+        self.models = models
+        self.answer = answer
+        self.requests: list[Request] = []
+
+    async def __call__(self, request: Request) -> Reply:
+        self.requests.append(request)
+        signature = self.models.find(request.model, request.version).signature
+        assert signature is not None
+        Fit.of(signature).rows(request.payload)
+        reply = Reply(Meta(request.model, "1"))
+        reply.settle(self.answer(request.payload))
+        return reply
+
+
+class Doors:
+    """The whole of the protocols over an echo."""
+
+    def __init__(
+        self,
+        *views: View,
+        answer: Callable[[Mapping[str, Tensor]], Mapping[str, Tensor]] = lambda tensors: tensors,
+        limits: HttpLimits = HttpLimits(),  # noqa: B008
+        hosts: list[str] | None = None,
+        handler: Handler | None = None,
+    ):
+        self.models = Served(list(views) or [view()])
+        self.echo = Echo(self.models, answer)
+        routes, clock = Routes(), StillClock()
+        Predict(handler or self.echo, self.models, clock).mount(routes)
+        OipRest(handler or self.echo, self.models, clock, "9.9").mount(routes)
+        Operations(self.models, lambda: b"metrics", "9.9").mount(routes)
+        Docs(self.models, "9.9").mount(routes)
+        self.http = HttpApp(routes, limits, hosts=hosts)
+
+    def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> HttpResponse:
+        """The response; header names are given with underscores."""
+        given = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
+        answers: list[Any] = []
+        raw, _, query = path.partition("?")
+        Drive(self.http(HttpRequest(method, raw.encode(), query.encode(), given, body)), answers.append)
+        assert len(answers) == 1, "a door without I/O must answer at once"
+        assert isinstance(answers[0], HttpResponse), answers
+        return answers[0]
+
+
+def body(response: HttpResponse) -> bytes:
+    """A response's body in one piece."""
+    return response.body if isinstance(response.body, bytes) else b"".join(response.body)
+
+
+def header(response: HttpResponse, name: str) -> str | None:
+    """The first header of that name."""
+    return next((value.decode() for key, value in response.headers or [] if key == name.encode()), None)
