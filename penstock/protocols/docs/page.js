@@ -55,6 +55,7 @@ function example(model) {
 }
 
 function curl(path, body) {
+  try { body = JSON.stringify(JSON.parse(body)); } catch { /* shown as it was typed */ }
   const quoted = body.replace(/'/g, "'\\''");
   return `curl -s '${location.origin}${path}' -H 'Content-Type: application/json' -d '${quoted}'`;
 }
