@@ -41,6 +41,8 @@ class Routes:
     def _search(self, method: str, path: bytes) -> tuple[Door, tuple[str, ...]]:
         if len(path) > MAX_PATH:
             raise BadInput(f"the path is over {MAX_PATH} bytes")
+        if not path.startswith(b"/"):
+            raise NotFound("no such path; GET /openapi.json lists what there is")
         doors, parameters = self._walk(path.decode("ascii", errors="replace"))
         door = doors.get(method) or (doors.get("GET") if method == "HEAD" else None)
         if door is None:
