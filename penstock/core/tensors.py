@@ -119,7 +119,7 @@ def encode_bytes(array: Array) -> bytes:
     return b"".join(parts)
 
 
-def decode_bytes(raw: memoryview | bytes, shape: Sequence[int]) -> Array:
+def decode_bytes(raw: memoryview | bytes | bytearray, shape: Sequence[int]) -> Array:
     """The inverse of `encode_bytes`.
 
     Raises `BadInput` when a length prefix runs past the end, or the count differs from the shape's.
@@ -150,7 +150,7 @@ def object_array(elements: Sequence[object], shape: Sequence[int]) -> Array:
     return array.reshape(shape)
 
 
-def from_raw(datatype: str, shape: Sequence[int], raw: memoryview | bytes) -> Array:
+def from_raw(datatype: str, shape: Sequence[int], raw: memoryview | bytes | bytearray) -> Array:
     """An array over little-endian bytes (no copy, but for BYTES).
 
     Raises `BadInput` for an unknown datatype or when the byte count does not fit the shape.

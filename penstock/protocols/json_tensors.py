@@ -39,7 +39,7 @@ _decoders = {
 }
 
 
-def check_size(body: bytes) -> None:
+def check_size(body: bytes | bytearray) -> None:
     """Raises `TooLarge` for a body of more values or keys than are worth parsing as JSON."""
     if len(body) > _LARGE:
         if body.count(b",") > MAX_VALUES:

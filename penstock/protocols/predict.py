@@ -85,7 +85,7 @@ class Predict:
         return HttpResponse(200, _encode(PredictResponse(meta.model, meta.version, rows)), headers=timing_headers(meta))
 
 
-def parse(body: bytes) -> PredictRequest:
+def parse(body: bytes | bytearray) -> PredictRequest:
     """The message. Raises `BadInput` saying what the door expects."""
     check_size(body)
     try:

@@ -17,7 +17,12 @@ class Runtime(Protocol):
 
     Runtimes that can write a live object to files also have the module-level functions
     `accepts(obj) -> bool` and `save(obj, folder, example) -> Saved`.
+
+    `borrows`: `run` neither writes to its inputs nor keeps them, so they may lie in memory that the
+    next batch overwrites; other runtimes get arrays of their own.
     """
+
+    borrows: bool
 
     def load(self, spec: ModelSpec) -> Signature:
         """Loads the model. Returns its signature: the spec's own where it has one, else inferred.

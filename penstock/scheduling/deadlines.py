@@ -18,7 +18,7 @@ class Deadlines:
     """The deadlines of all work that has not ended; each is reported at most `TICK_S` late."""
 
     def __init__(self) -> None:
-        self._buckets: dict[int, set[Work]] = {}
+        self._buckets: dict[int, dict[Work, None]] = {}
         self._order: list[int] = []
 
     def add(self, work: Work) -> None:
@@ -28,28 +28,38 @@ class Deadlines:
         tick = int(work.deadline / TICK_S) + 1
         bucket = self._buckets.get(tick)
         if bucket is None:
-            bucket = self._buckets[tick] = set()
+            bucket = self._buckets[tick] = {}
             heapq.heappush(self._order, tick)
-        bucket.add(work)
+        bucket[work] = None
 
     def remove(self, work: Work) -> None:
         """Stops watching; unknown work is ignored."""
-        if work.deadline != NEVER:
-            bucket = self._buckets.get(int(work.deadline / TICK_S) + 1)
-            if bucket is not None:
-                bucket.discard(work)
+        if work.deadline == NEVER:
+            return
+        tick = int(work.deadline / TICK_S) + 1
+        bucket = self._buckets.get(tick)
+        if bucket is not None:
+            bucket.pop(work, None)
+            if not bucket:
+                del self._buckets[tick]
+                self._tidy()
 
     def expired(self, now: float) -> list[Work]:
         """Removes and returns the work whose deadline has passed."""
         due: list[Work] = []
         while self._order and self._order[0] * TICK_S <= now:
             tick = heapq.heappop(self._order)
-            due.extend(self._buckets.pop(tick))
+            due.extend(self._buckets.pop(tick, ()))
         due.sort(key=lambda work: work.deadline)
         return due
 
     def next(self) -> float:
         """The moment at which to ask again; infinity when nothing is watched."""
-        while self._order and not self._buckets[self._order[0]]:
-            del self._buckets[heapq.heappop(self._order)]
+        while self._order and self._order[0] not in self._buckets:
+            heapq.heappop(self._order)
         return self._order[0] * TICK_S if self._order else math.inf
+
+    def _tidy(self) -> None:
+        """Forgets ticks that nobody waits for, so that long deadlines do not pile up."""
+        if len(self._order) > 2 * len(self._buckets) + 64:
+            self._order = sorted(self._buckets)

@@ -91,7 +91,7 @@ class Dispatcher:
         """Ends work now, wherever it is; a running batch's row is dropped when it comes back."""
         if work.phase is Phase.ENDED:
             return
-        if work.phase is Phase.QUEUED and not self._in_retry(work):
+        if work.phase is Phase.QUEUED and not self._left_retries(work):
             self.queue.removed(work)
         self._end(work, outcome)
 
@@ -134,12 +134,15 @@ class Dispatcher:
         if not isinstance(batch, Batch):
             return
         self.running -= batch.rows
+        if len(batch.works) == 1:
+            self.quarantine.blame(batch.works[0].tensors, now)
         for work in reversed(batch.works):
             if work.phase is not Phase.RUNNING:
                 continue
             work.deaths += 1
             if work.deaths >= FATAL_DEATHS:
                 self.quarantine.add(work.tensors)
+            if work.tensors in self.quarantine:
                 self._end(work, _refused())
             elif self.replay:
                 self._again([work])
@@ -148,17 +151,15 @@ class Dispatcher:
 
     def fail_all(self, error: PenstockError) -> None:
         """Ends everything that waits or runs: the deployment is going away, or could not load."""
-        for lane, _ in list(self.queue.heads()):
-            for work in self.queue.take(lane, 2**62):
-                self._end(work, error)
-        for group in self._retries:
-            for work in group:
-                self._end(work, error)
+        works = [work for lane, _ in list(self.queue.heads()) for work in self.queue.take(lane, 2**62)]
+        works += [work for group in self._retries for work in group]
         self._retries.clear()
+        self._off_the_queue(works)
         for replica in self.supervisor.replicas:
             if isinstance(replica.batch, Batch):
-                for work in replica.batch.works:
-                    self._end(work, error)
+                works += replica.batch.works
+        for work in works:
+            self._end(work, error)
 
     # --- what to do
 
@@ -176,7 +177,7 @@ class Dispatcher:
     @property
     def idle(self) -> bool:
         """Whether nothing waits and nothing runs."""
-        return not self.queue and not self._retries and self.running == 0
+        return not (self.queue or self._retries or any(replica.batch for replica in self.supervisor.replicas))
 
     def retry_after(self, now: float) -> float:
         """Seconds until it is worth asking again."""
@@ -193,7 +194,7 @@ class Dispatcher:
                 found = self.batcher.next(self.queue, now, hurry=self.draining)
                 if isinstance(found, float):
                     return found
-                works = self._unexpired(found, now)
+                works = self._claim(found, now)
             if works:
                 decisions.start.append((replica.id, self._begin(replica, works, now)))
         return math.inf
@@ -203,7 +204,6 @@ class Dispatcher:
         rows = sum(work.rows for work in works)
         batch = Batch(self._batches, works, rows)
         for work in works:
-            work.phase = Phase.RUNNING
             work.free = max(work.arrived, replica.since)
             work.started = now
             work.batch_rows = rows
@@ -225,26 +225,39 @@ class Dispatcher:
         if works:
             self._retries.appendleft(works)
 
-    def _in_retry(self, work: Work) -> bool:
-        return any(work in group for group in self._retries) if self._retries else False
+    def _left_retries(self, work: Work) -> bool:
+        """Takes work out of the groups that wait to run again; False when it is in none."""
+        for group in self._retries:
+            if work in group:
+                group.remove(work)
+                if not group:
+                    self._retries.remove(group)
+                return True
+        return False
 
     def _next_retry(self, now: float) -> list[Work] | None:
         """The next group to run again; None when there is none."""
         while self._retries:
-            works = [work for work in self._retries.popleft() if work.phase is Phase.QUEUED]
-            works = self._unexpired(works, now)
+            works = self._claim(self._retries.popleft(), now)
             if works:
                 return works
         return None
 
-    def _unexpired(self, works: list[Work], now: float) -> list[Work]:
-        """Ends work whose deadline has just passed, so that nothing expired is started."""
+    @staticmethod
+    def _off_the_queue(works: list[Work]) -> None:
+        """Whoever is told of an end may cancel others in the same breath: these are counted out already."""
+        for work in works:
+            work.phase = Phase.RUNNING
+
+    def _claim(self, works: list[Work], now: float) -> list[Work]:
+        """Work about to run, without what has just expired: nothing expired is started."""
+        self._off_the_queue(works)
         late = [work for work in works if work.deadline <= now]
         if not late:
             return works
         for work in late:
             self._end(work, _too_late())
-        return [work for work in works if work.deadline > now]
+        return [work for work in works if work.phase is Phase.RUNNING]
 
     def _end(self, work: Work, outcome: Outcome) -> None:
         self._deadlines.remove(work)

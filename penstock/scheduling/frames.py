@@ -2,6 +2,8 @@
 
     uint32 header length · uint64 body length · header · body
 
+The body's top bit set: the body lies in memory that both sides share (see `arena.py`).
+
 Every tensor in the body starts at a multiple of `ALIGN`, so arrays over it are aligned.
 """
 
@@ -21,6 +23,7 @@ PREFIX = struct.Struct("<IQ")
 ALIGN = 16
 MAX_HEADER = 64 * 2**20
 MAX_BODY = 16 * 2**30
+SHARED = 2**63
 _encoder = msgspec.msgpack.Encoder()
 _PADS = [b"\0" * size for size in range(ALIGN)]
 
@@ -31,6 +34,12 @@ def pack(message: Any, body: Sequence[Buffer] = (), nbytes: int = 0) -> list[Buf
     """The buffers of one frame, in order; `nbytes` is the body's total length."""
     header = _encoder.encode(message)
     return [PREFIX.pack(len(header), nbytes) + header, *body]
+
+
+def shared(buffers: Sequence[Buffer], nbytes: int) -> bytes:
+    """The same frame, its body left out: the receiver finds it in shared memory."""
+    header = bytes(buffers[0][PREFIX.size :])
+    return PREFIX.pack(len(header), nbytes | SHARED) + header
 
 
 class Body:
@@ -80,24 +89,27 @@ def unpack(heads: Iterable[TensorHead], body: memoryview) -> dict[str, Tensor]:
 
 
 class FrameReader:
-    """Cuts a byte stream into frames. `feed` returns the frames that are complete: (header, body)."""
+    """Cuts a byte stream into frames, whole: `split` parts header and body."""
 
     def __init__(self) -> None:
         self._buffer = bytearray()
         self._need = PREFIX.size
 
-    def feed(self, data: bytes) -> list[tuple[bytes, memoryview]]:
-        """Adds received bytes. Raises `ValueError` for lengths no frame has (a broken worker)."""
-        if not self._buffer and (frame := _whole(data)) is not None:
-            return [frame]
+    def feed(self, data: bytes) -> list[bytes]:
+        """Adds received bytes; returns the frames that are complete now.
+
+        Raises `ValueError` for lengths that no frame has (a broken worker).
+        """
+        if not self._buffer and len(data) >= PREFIX.size and frame_size(data) == len(data):
+            return [data]
         self._buffer += data
-        frames: list[tuple[bytes, memoryview]] = []
+        frames: list[bytes] = []
         while len(self._buffer) >= self._need:
             size = frame_size(self._buffer)
             if size > len(self._buffer):
                 self._need = size
                 break
-            frames.append(split(bytes(self._buffer[:size])))
+            frames.append(bytes(self._buffer[:size]))
             del self._buffer[:size]
             self._need = PREFIX.size
         return frames
@@ -106,19 +118,19 @@ class FrameReader:
 def frame_size(data: bytes | bytearray) -> int:
     """The length of the frame that starts here, from its prefix. Raises `ValueError`."""
     header, body = PREFIX.unpack_from(data)
-    if header > MAX_HEADER or body > MAX_BODY:
+    if header > MAX_HEADER or body & ~SHARED > MAX_BODY:
         raise ValueError("a frame's lengths are out of range")
-    return int(PREFIX.size + header + body)
+    return int(PREFIX.size + header + (0 if body & SHARED else body))
 
 
-def split(frame: bytes) -> tuple[bytes, memoryview]:
-    """A whole frame's header and body."""
+def shared_size(frame: bytes | memoryview) -> int:
+    """How much shared memory a whole frame's body takes; 0 when the frame carries it itself."""
+    _, body = PREFIX.unpack_from(frame)
+    return int(body & ~SHARED) if body & SHARED else 0
+
+
+def split(frame: bytes | memoryview) -> tuple[bytes, memoryview]:
+    """A whole frame's header and body (the body without a copy)."""
     header, _ = PREFIX.unpack_from(frame)
     start = PREFIX.size + header
-    return frame[PREFIX.size : start], memoryview(frame)[start:]
-
-
-def _whole(data: bytes) -> tuple[bytes, memoryview] | None:
-    if len(data) >= PREFIX.size and frame_size(data) == len(data):
-        return split(data)
-    return None
+    return bytes(frame[PREFIX.size : start]), memoryview(frame)[start:]

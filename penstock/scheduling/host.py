@@ -29,6 +29,11 @@ class Host:
         self.runtime: Runtime | None = None
         self.signature = Signature(())
 
+    @property
+    def borrows(self) -> bool:
+        """Whether the runtime keeps nothing of its inputs, so that their memory may be used again."""
+        return self.runtime is not None and self.runtime.borrows
+
     def answer(self, header: bytes, body: memoryview) -> list[Buffer]:
         """The reply frame to a request frame."""
         message = self._decode(header)

@@ -12,7 +12,9 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
 
-from penstock.scheduling.frames import Buffer, FrameReader
+from penstock.scheduling import arena
+from penstock.scheduling.arena import LARGE, Arena
+from penstock.scheduling.frames import Buffer, FrameReader, shared, shared_size, split
 
 POLL_S = 0.01
 PATIENCE = 100
@@ -42,6 +44,8 @@ class WorkerProcess(asyncio.Protocol):
         self._events = events
         self._threads = threads
         self._reader = FrameReader()
+        self._to_child: Arena | None = None
+        self._from_child: Arena | None = None
         self._transport: asyncio.Transport | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._reaper: asyncio.Task[None] | None = None
@@ -57,12 +61,14 @@ class WorkerProcess(asyncio.Protocol):
         try:
             for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
-            self._child = launch(theirs, self._threads)
+            self._to_child, self._from_child = arena.create(), arena.create()
+            self._child = launch(theirs, self._to_child, self._from_child, self._threads)
             ours.setblocking(False)
             loop = asyncio.get_running_loop()
             await loop.create_unix_connection(lambda: self, sock=ours)
         except BaseException:
             ours.close()
+            self._release()
             if self._child is not None:
                 self._child.kill()
                 self._child.wait()
@@ -75,10 +81,11 @@ class WorkerProcess(asyncio.Protocol):
         transport = self._transport
         if transport is None or transport.is_closing():
             return
-        if nbytes <= 65536:
-            transport.write(b"".join(buffers))
+        if nbytes >= LARGE and self._to_child is not None:
+            self._to_child.write(buffers[1:], nbytes)
+            transport.write(shared(buffers, nbytes))
         else:
-            transport.writelines(buffers)
+            transport.write(b"".join(buffers))
 
     def kill(self) -> None:
         """Ends the child at once."""
@@ -97,12 +104,25 @@ class WorkerProcess(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         try:
-            frames = self._reader.feed(data)
+            for frame in self._reader.feed(data):
+                header, body = split(frame)
+                if size := shared_size(frame):
+                    body = self._shared_body(size)
+                self._events.frame(header, body)
         except ValueError:
             self.kill()
-            return
-        for header, body in frames:
-            self._events.frame(header, body)
+
+    def _shared_body(self, size: int) -> memoryview:
+        """A copy: the region is used again by the next batch, while replies may still be on their way."""
+        if self._from_child is None:
+            raise ValueError("a frame names shared memory that there is not")
+        return memoryview(bytes(self._from_child.view(size)))
+
+    def _release(self) -> None:
+        for region in (self._to_child, self._from_child):
+            if region is not None:
+                region.close()
+        self._to_child = self._from_child = None
 
     def connection_lost(self, exc: Exception | None) -> None:
         self._transport = None
@@ -118,17 +138,21 @@ class WorkerProcess(asyncio.Protocol):
             if attempt == PATIENCE:
                 child.kill()
             await asyncio.sleep(POLL_S)
+        self._release()
         self._events.exited(how_it_ended(child.returncode))
 
 
-def launch(theirs: socket.socket, threads: int) -> subprocess.Popen[bytes]:
-    """The child process, with its end of the socketpair and its share of the cores."""
+def launch(
+    theirs: socket.socket, inwards: Arena | None, outwards: Arena | None, threads: int
+) -> subprocess.Popen[bytes]:
+    """The child process, with its end of the socketpair, shared memory, and its share of the cores."""
     environment = dict(os.environ)
     for name in THREAD_VARIABLES:
         environment.setdefault(name, str(threads))
     environment["PYTHONUNBUFFERED"] = "1"
-    command = [sys.executable, "-m", "penstock.scheduling.worker", str(theirs.fileno()), str(os.getpid())]
-    return subprocess.Popen(command, pass_fds=[theirs.fileno()], stdin=subprocess.DEVNULL, env=environment)
+    descriptors = [theirs.fileno(), *(region.descriptor for region in (inwards, outwards) if region is not None)]
+    command = [sys.executable, "-m", "penstock.scheduling.worker", str(os.getpid()), *map(str, descriptors)]
+    return subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=environment)
 
 
 def how_it_ended(status: int | None) -> str:

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections import OrderedDict
 
 from penstock.core.tensors import Tensors, to_raw
 
 CAPACITY = 1024
+SUSPICION_S = 600.0
+"""Two workers that died within this time over the same request, sent twice and run alone, convict it."""
 
 
 def fingerprint(tensors: Tensors) -> bytes:
@@ -25,6 +28,7 @@ class Quarantine:
 
     def __init__(self) -> None:
         self._known: OrderedDict[bytes, None] = OrderedDict()
+        self._suspects: OrderedDict[bytes, float] = OrderedDict()
 
     def __bool__(self) -> bool:
         return bool(self._known)
@@ -34,6 +38,18 @@ class Quarantine:
         self._known[fingerprint(tensors)] = None
         if len(self._known) > CAPACITY:
             self._known.popitem(last=False)
+
+    def blame(self, tensors: Tensors, now: float) -> None:
+        """A worker died while it ran this alone, though its sender may have given up (it hung).
+
+        Without this, a request that hangs would always time out before it is found guilty.
+        """
+        if now - self._suspects.pop(mark := fingerprint(tensors), -math.inf) <= SUSPICION_S:
+            self.add(tensors)
+            return
+        self._suspects[mark] = now
+        if len(self._suspects) > CAPACITY:
+            self._suspects.popitem(last=False)
 
     def __contains__(self, tensors: Tensors) -> bool:
         return bool(self._known) and fingerprint(tensors) in self._known

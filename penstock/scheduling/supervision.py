@@ -38,7 +38,10 @@ class Life(StrEnum):
 
 @dataclass(slots=True, eq=False)
 class Replica:
-    """A worker as the scheduler sees it. `until`: when to act on it (spawn, or give up on it)."""
+    """A worker as the scheduler sees it. `until`: when to act on it (spawn, or give up on it).
+
+    `killed`: it was told to die and has not yet; it gets no more work. `deaths`: its own, in a row.
+    """
 
     id: int
     life: Life = Life.DOWN
@@ -46,6 +49,7 @@ class Replica:
     until: float = 0.0
     batch: Any = None
     killed: bool = False
+    deaths: int = 0
 
 
 @dataclass(slots=True)
@@ -76,7 +80,7 @@ class Supervisor:
     @property
     def up(self) -> int:
         """Replicas that can run batches: idle or busy."""
-        return sum(replica.life in (Life.IDLE, Life.BUSY) for replica in self.replicas)
+        return sum(replica.life in (Life.IDLE, Life.BUSY) and not replica.killed for replica in self.replicas)
 
     def idle(self) -> Replica | None:
         """The replica that has been idle longest."""
@@ -89,7 +93,7 @@ class Supervisor:
     def ready(self, replica_id: int, now: float) -> None:
         """The worker has loaded and warmed up."""
         replica = self.replicas[replica_id]
-        if replica.life is Life.STARTING:
+        if replica.life is Life.STARTING and not replica.killed:
             self._move(replica, Life.IDLE, now, math.inf)
             self.was_ready = True
 
@@ -102,17 +106,19 @@ class Supervisor:
         """The batch came back, with a result or with an error of the model's."""
         replica = self.replicas[replica_id]
         replica.batch = None
-        self.deaths_in_row = 0
-        self._move(replica, Life.IDLE, now, math.inf)
+        self.deaths_in_row = replica.deaths = 0
+        if not replica.killed:
+            self._move(replica, Life.IDLE, now, math.inf)
 
     def exited(self, replica_id: int, now: float) -> Any:
         """The worker is gone; returns the batch that it was running."""
         replica = self.replicas[replica_id]
         batch, replica.batch = replica.batch, None
         self.deaths_in_row += 1
+        replica.deaths += 1
         self.restarts += 1
         replica.killed = False
-        self._move(replica, Life.DOWN, now, now + self._pause())
+        self._move(replica, Life.DOWN, now, now + self._pause(replica))
         return batch
 
     def due(self, now: float) -> Due:
@@ -134,10 +140,11 @@ class Supervisor:
         """The moment of the next action."""
         return min((replica.until for replica in self.replicas), default=math.inf)
 
-    def _pause(self) -> float:
-        if self.deaths_in_row <= 1:
+    def _pause(self, replica: Replica) -> float:
+        """Counts each replica's own deaths: one that cannot load must not hide behind one that works."""
+        if replica.deaths <= 1:
             return 0.0
-        doubled = self.settings.backoff_s * 2.0 ** min(self.deaths_in_row - 2, 30)
+        doubled = self.settings.backoff_s * 2.0 ** min(replica.deaths - 2, 30)
         return min(doubled, self.settings.max_backoff_s) * self._rng.uniform(0.8, 1.2)
 
     @staticmethod

@@ -17,6 +17,7 @@ from penstock.core.errors import BadInput, HeadTooLarge, PenstockError, SlowClie
 from penstock.protocols.http import wire
 from penstock.protocols.http.drive import Drive
 from penstock.protocols.http.message import HttpRequest, HttpResponse
+from penstock.protocols.http.receiver import LARGE, BodyReceiver
 from penstock.protocols.http.streaming import Stream
 
 if TYPE_CHECKING:
@@ -60,6 +61,7 @@ class Connection(asyncio.Protocol):
         self._received = 0
         self._head_bytes = 0
         self._chunks = 0
+        self._length = 0
 
     @property
     def has_bytes(self) -> bool:
@@ -91,6 +93,8 @@ class Connection(asyncio.Protocol):
                 self.refuse(_head_too_large(self.server.limits.head))
             elif phase is Phase.BUSY and self.phase is Phase.BUSY:
                 self.transport.pause_reading()
+            elif self._length >= LARGE and self.phase is Phase.BODY:
+                BodyReceiver(self, self._joined_body(), self._length)
 
     def eof_received(self) -> bool:
         """A client that ends its side has gone, unless its answer is on the way out."""
@@ -128,9 +132,10 @@ class Connection(asyncio.Protocol):
             raise _head_too_large(limits.head)
         if self.phase is Phase.HEAD:
             self.phase = Phase.BODY
-        length = headers.get(b"content-length")
-        if length is not None and int(length) > limits.body:
-            raise _body_too_large(limits.body)
+        if b"content-length" in headers:
+            self._length = int(headers[b"content-length"])
+            if self._length > limits.body:
+                raise _body_too_large(limits.body)
         if b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
             self.transport.write(wire.CONTINUE)
 
@@ -151,9 +156,25 @@ class Connection(asyncio.Protocol):
             self._body.append(data)
 
     def on_message_complete(self) -> None:
+        self._complete(self._joined_body())
+
+    # --- large bodies, received beside the parser
+
+    def progress(self, received: int) -> None:
+        """So much of a large body has come."""
+        self._received = received
+
+    def body_received(self, body: bytearray) -> None:
+        """A large body has come whole; the parser, which never saw it, starts anew."""
+        parser, self._parser = self._parser, httptools.HttpRequestParser(self)
+        self._complete(body, parser)
+
+    def _joined_body(self) -> bytes:
+        return self._body if isinstance(self._body, bytes) else b"".join(self._body)
+
+    def _complete(self, body: bytes | bytearray, parser: Any = None) -> None:
+        parser = parser or self._parser
         path, _, query = self._url.partition(b"?")
-        body = self._body if isinstance(self._body, bytes) else b"".join(self._body)
-        parser = self._parser
         request = HttpRequest(parser.get_method().decode(), path, query, self._headers, body)
         self._reset()
         self._waiting.append((request, parser.should_keep_alive()))

@@ -11,7 +11,7 @@ LEVEL = 1
 _AUTO_HEADER = 47  # zlib's window bits 15, plus 32: gzip or zlib by the header
 
 
-def decoded(body: bytes, coding: bytes, limit: int) -> bytes:
+def decoded(body: bytes | bytearray, coding: bytes, limit: int) -> bytes | bytearray:
     """A request body without its content coding.
 
     Raises `UnsupportedMedia` for other codings, `BadInput` for broken data, `TooLarge` when more

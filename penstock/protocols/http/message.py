@@ -19,7 +19,7 @@ class HttpRequest:
 
     __slots__ = ("body", "headers", "id", "method", "path", "query")
 
-    def __init__(self, method: str, path: bytes, query: bytes, headers: dict[bytes, bytes], body: bytes):
+    def __init__(self, method: str, path: bytes, query: bytes, headers: dict[bytes, bytes], body: bytes | bytearray):
         self.method = method
         self.path = path
         self.query = query

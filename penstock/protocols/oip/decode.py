@@ -54,7 +54,7 @@ def decode(http: HttpRequest, signature: Callable[[], Signature | None]) -> Infe
     return _with_wishes(Infer(tensors, message.id), message)
 
 
-def _parse(body: bytes) -> InferRequest:
+def _parse(body: bytes | bytearray) -> InferRequest:
     check_size(body)
     try:
         message = _decoder.decode(body)
@@ -123,7 +123,7 @@ def _json_array(tensor: InputTensor) -> Array:
     return array.reshape(shape)
 
 
-def _raw_body(body: bytes, signature: Signature | None) -> Infer:
+def _raw_body(body: bytes | bytearray, signature: Signature | None) -> Infer:
     """Header length 0: the body is the raw bytes of the model's only input, one row."""
     if signature is None or len(signature.inputs) != 1:
         raise BadInput("a raw body needs a model with exactly one input")

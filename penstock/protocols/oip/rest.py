@@ -178,7 +178,7 @@ def _number(name: str, value: Any) -> float:
     return float(value)
 
 
-def _optional_object(body: bytes) -> dict[str, Any]:
+def _optional_object(body: bytes | bytearray) -> dict[str, Any]:
     if not body.strip():
         return {}
     try:

@@ -1,0 +1,51 @@
+# Every target makes what it needs, from a fresh clone, with nothing but Python 3.11 and make.
+PYTHON ?= python3
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+PACKAGE := pyproject.toml constraints.txt
+SEEDS ?= 10000
+ARGS ?=
+
+.PHONY: help demo test lint check bench sim clean
+
+help:  ## this list
+	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+
+demo: .venv/.demo  ## real models, served and asked over HTTP (ARGS=--once ends by itself)
+	$(BIN)/penstock demo $(ARGS)
+
+test: .venv/.test  ## the tests (ARGS="tests/core -x")
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: .venv/.lint  ## ruff, mypy strict, import-linter
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint test  ## lint and test
+
+bench: .venv/.demo  ## Penstock beside its peers; writes bench/RESULTS.md (ARGS="--rounds 5 --sustained")
+	$(BIN)/python -m bench $(ARGS)
+
+sim: .venv/.test  ## ten thousand random schedules through the scheduler (SEEDS=10000)
+	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+
+clean:  ## forget the virtual environment and caches
+	rm -rf .venv .bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+.venv/bin/python:
+	$(PYTHON) -m venv .venv
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check "pip>=25.1"
+
+.venv/.demo: $(PACKAGE) | .venv/bin/python
+	$(PIP) --editable ".[demo]"
+	@touch $@
+
+.venv/.test: $(PACKAGE) | .venv/bin/python
+	$(PIP) --editable ".[all]" --group test
+	@touch $@
+
+.venv/.lint: $(PACKAGE) | .venv/bin/python
+	$(PIP) --editable . --group lint
+	@touch $@
