@@ -7,12 +7,9 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import msgspec
-
 from penstock.admission.gate import Gate
 from penstock.config.schema import Config, ModelSettings
 from penstock.core.clock import system_clock
-from penstock.core.errors import ConfigError
 from penstock.core.model import ModelSpec
 from penstock.protocols.docs.pages import Docs
 from penstock.protocols.http.app import LOOPBACK_HOSTS, HttpApp
@@ -22,6 +19,7 @@ from penstock.protocols.oip.rest import OipRest
 from penstock.protocols.operations import Operations
 from penstock.protocols.predict import Predict
 from penstock.repository import sources
+from penstock.repository.trust import parse_digests
 from penstock.routing.names import Names
 from penstock.runtimes import registry
 from penstock.runtimes.contract import Runtime
@@ -103,13 +101,22 @@ def build(config: Config, base: Path) -> App:
 def spec_of(name: str, model: ModelSettings, base: Path) -> ModelSpec:
     """What a worker needs to know about a configured model."""
     trust = (model.trust,) if isinstance(model.trust, str) else model.trust
-    found = sources.resolve(model.source, name=name, base=base, trust=frozenset(trust))
-    changes = {key: getattr(model, key) for key in ("version", "runtime", "output", "example") if getattr(model, key)}
-    runtime = registry.RUNTIMES.get(changes.get("runtime", found.runtime or registry.for_format(found.format)))
-    if runtime is None:
-        raise ConfigError(f"no runtime {changes['runtime']!r}; known are {', '.join(registry.RUNTIMES)}")
-    changes["runtime"], changes["platform"] = runtime.name, runtime.platform
-    return msgspec.structs.replace(found, device=model.device, options=model.options, **changes)
+    if model.runtime is not None:
+        registry.entry(model.runtime)
+    spec = sources.resolve(
+        model.source,
+        name=name,
+        version=model.version,
+        trust=parse_digests(trust),
+        base=base,
+        runtime=model.runtime,
+        output=model.output,
+        device=model.device,
+        example=model.example,
+        options=model.options,
+    )
+    registry.check_installed(spec.runtime)
+    return spec
 
 
 def deployment_settings(model: ModelSettings) -> DeploymentSettings:

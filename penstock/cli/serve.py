@@ -80,13 +80,13 @@ def configuration(
 
 
 def _models(sources: list[str], name: str | None) -> dict[str, Any]:
-    from penstock.repository.sources import default_name
+    from penstock.repository.sources import name_of
 
     if name is not None and len(sources) > 1:
         raise ConfigError("--name goes with one model; several get their names from their files")
     models: dict[str, Any] = {}
     for source in sources:
-        label = name or default_name(source)
+        label = name or name_of(source)
         if label in models:
             raise ConfigError(f"two sources are both named {label!r}; use a YAML file to name them")
         models[label] = {"source": source}

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import atexit
+import socket
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine
@@ -18,7 +19,8 @@ from penstock.client import Client
 from penstock.config.schema import DEFAULT_PORT, Config, HttpSettings, ModelSettings
 from penstock.core.errors import ConfigError, ModelFileError
 from penstock.core.model import ModelSpec
-from penstock.notebook.save import save_as
+from penstock.notebook.save import Output, write
+from penstock.repository.sources import name_of
 from penstock.runtimes.callable import CallableRuntime
 from penstock.runtimes.contract import Runtime
 from penstock.scheduling.settings import DeploymentSettings
@@ -107,7 +109,7 @@ def serve(
     *,
     port: int | None = None,
     trust: str | tuple[str, ...] = (),
-    output: str | None = None,
+    output: Output | None = None,
     **settings: Any,
 ) -> Server:
     """Serves a model and returns at once with its `Server`.
@@ -120,16 +122,19 @@ def serve(
     Raises `SetupError` when the model cannot be served; the message says what would work.
     """
     logs.configure("warning")
-    options = msgspec.convert(settings, DeploymentSettings)
-    options.check()
+    options = _settings(settings)
     label = name or _name_of(model)
-    folder: tempfile.TemporaryDirectory[str] | None = None
+    folder = tempfile.TemporaryDirectory(prefix="penstock-")
     create: Callable[[str], Runtime] | None = None
     if isinstance(model, (str, Path)):
-        spec = spec_of(label, ModelSettings(source=str(model), trust=trust, output=_output(output)), Path.cwd())
+        source = ModelSettings(source=str(model), trust=trust, output=output)
+    elif options.placement == "inline":
+        source, create = None, lambda _: CallableRuntime(model)
     else:
-        folder = tempfile.TemporaryDirectory(prefix="penstock-")
-        spec, create = _spec_of_object(model, example, label, output, Path(folder.name), options)
+        path = Path(folder.name) / label
+        digest = write(model, path, example, label, "1", output or "both", remember=False)
+        source = ModelSettings(source=str(path), trust=f"sha256:{digest}")
+    spec = _inline_spec(label, example) if source is None else spec_of(label, source, Path.cwd())
     app = App(Config(http=HttpSettings(port=_free_port(port))))
     app.add(spec, options, create)
     server = Server(app, label)
@@ -137,15 +142,20 @@ def serve(
     return server
 
 
-def _spec_of_object(
-    model: Any, example: Any, name: str, output: str | None, folder: Path, options: DeploymentSettings
-) -> tuple[ModelSpec, Callable[[str], Runtime] | None]:
-    """Writes the object into a folder for the workers; runs it in this process when asked to."""
-    if options.placement == "inline":
-        spec = ModelSpec(name=name, runtime="callable", path="", trusted=True, example=rows_of(example))
-        return spec, lambda _: CallableRuntime(model)
-    saved = save_as(model, folder / name, example, name=name, output=output or "both", remember=False)
-    return saved, None
+def _settings(given: dict[str, Any]) -> DeploymentSettings:
+    """Deployment settings from keyword arguments. Raises `ConfigError` naming the wrong one."""
+    try:
+        settings = msgspec.convert(given, DeploymentSettings)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"penstock.serve: {error}") from None
+    settings.check()
+    return settings
+
+
+def _inline_spec(name: str, example: Any) -> ModelSpec:
+    """A function that runs in this process; its example rows are the batch that it takes."""
+    rows = None if example is None else list(example)
+    return ModelSpec(name=name, runtime="callable", path="", trusted=True, example=rows, platform="python_callable")
 
 
 def _free_port(port: int | None) -> int:
@@ -164,7 +174,7 @@ def _free_port(port: int | None) -> int:
 def _name_of(model: Any) -> str:
     """A name from the path, the function or the class."""
     if isinstance(model, (str, Path)):
-        return default_name(str(model))
+        return name_of(str(model))
     label = getattr(model, "__name__", None) or type(model).__name__
     return "model" if label.startswith("<") else label.lower()
 

@@ -34,6 +34,7 @@ class BoosterRuntime:
     Classifiers answer "label" and "probabilities", others "output".
     """
 
+    borrows = False
     datatype = "FP32"
 
     def __init__(self) -> None:

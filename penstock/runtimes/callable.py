@@ -35,7 +35,11 @@ class CallableRuntime:
     has a single parameter, a DataFrame where the hint says so or the example was one, else a dict.
     """
 
-    def __init__(self) -> None:
+    borrows = False
+
+    def __init__(self, obj: Any = None) -> None:
+        """`obj`: a live object to run instead of what the spec names, for serving in this process."""
+        self._obj = obj
         self.function: Callable[..., Any] = lambda: None
         self.signature = Signature(())
         self._parameters: dict[str, Any] = {}
@@ -43,7 +47,7 @@ class CallableRuntime:
 
     def load(self, spec: ModelSpec) -> Signature:
         """Imports or unpickles the function, and calls a `Model`'s `load`."""
-        self.function = ready(open_object(spec))
+        self.function = ready(open_object(spec) if self._obj is None else self._obj)
         self._parameters = hints.parameters(self.function)
         only = next(iter(self._parameters.values()), None)
         self._frame = hints.wants_frame(only) or bool(spec.options.get("frame"))

@@ -8,8 +8,9 @@ from typing import Any
 import numpy as np
 
 from penstock.core.errors import BadInput
-from penstock.core.signature import TensorSpec, spec_of
-from penstock.core.tensors import Array, bytes_array, datatype_of
+from penstock.core.rows import tensors_to_rows
+from penstock.core.signature import Signature, TensorSpec, spec_of
+from penstock.core.tensors import Array, Tensor, bytes_array, datatype_of
 
 INPUT = "input"
 
@@ -110,3 +111,12 @@ def series_array(series: Any, name: str) -> Array:
 
 def _missing(value: object) -> bool:
     return value is None or value != value or type(value).__name__ == "NAType"
+
+
+def rows_of(example: Any) -> list[Any] | None:
+    """An example as rows the way the predict door takes them; None stays None."""
+    if example is None:
+        return None
+    arrays = arrays_of(example)
+    signature = Signature(inputs_of(arrays))
+    return tensors_to_rows(signature, {s.name: Tensor(s.datatype, arrays[s.name]) for s in signature.inputs})

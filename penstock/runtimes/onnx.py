@@ -38,6 +38,8 @@ class OnnxRuntime:
     A classifier that a converter ended in a ZipMap answers "label" and "probabilities" (FP32).
     """
 
+    borrows = True
+
     def __init__(self) -> None:
         self.session: Any = None
         self.signature = Signature(())

@@ -14,26 +14,35 @@ from penstock.runtimes.contract import Runtime, Saver
 
 
 class Entry(NamedTuple):
-    """Where a runtime lives. `library`: what it needs to import; `extra`: what installs that.
+    """Where a runtime lives.
 
-    `platform`: the Open Inference Protocol's platform string, the file's format after it.
+    `library`: what it needs to import; `extra`: what installs that. `platform`: how the Open
+    Inference Protocol calls it. `formats`: what it serves by default, as the repository names them.
     """
 
+    name: str
     module: str
     runtime: str
     library: str | None
     extra: str
     platform: str
+    formats: tuple[str, ...]
 
 
-RUNTIMES: dict[str, Entry] = {
-    "onnx": Entry("penstock.runtimes.onnx", "OnnxRuntime", "onnxruntime", "onnx", "onnxruntime"),
-    "sklearn": Entry("penstock.runtimes.sklearn", "SklearnRuntime", "sklearn", "sklearn", "sklearn"),
-    "xgboost": Entry("penstock.runtimes.xgboost", "XgboostRuntime", "xgboost", "xgboost", "xgboost"),
-    "lightgbm": Entry("penstock.runtimes.lightgbm", "LightgbmRuntime", "lightgbm", "lightgbm", "lightgbm"),
-    "torch": Entry("penstock.runtimes.torch", "TorchRuntime", "torch", "torch", "pytorch"),
-    "callable": Entry("penstock.runtimes.callable", "CallableRuntime", None, "", "python"),
-}
+_ENTRIES = (
+    Entry("onnx", "penstock.runtimes.onnx", "OnnxRuntime", "onnxruntime", "onnx", "onnxruntime_onnx", ("onnx",)),
+    Entry("sklearn", "penstock.runtimes.sklearn", "SklearnRuntime", "sklearn", "sklearn", "sklearn",
+          ("pickle", "joblib", "skops")),
+    Entry("xgboost", "penstock.runtimes.xgboost", "XgboostRuntime", "xgboost", "xgboost", "xgboost",
+          ("xgboost-json", "xgboost-ubj")),
+    Entry("lightgbm", "penstock.runtimes.lightgbm", "LightgbmRuntime", "lightgbm", "lightgbm", "lightgbm",
+          ("lightgbm-text",)),
+    Entry("torch", "penstock.runtimes.torch", "TorchRuntime", "torch", "torch", "pytorch",
+          ("torch-export", "torchscript", "torch-pickle", "torch-legacy")),
+    Entry("callable", "penstock.runtimes.callable", "CallableRuntime", None, "", "python", ("python", "cloudpickle")),
+)  # fmt: skip
+RUNTIMES: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
+_BY_FORMAT = {format: entry.name for entry in _ENTRIES for format in entry.formats}
 
 # The first package found among an object's base classes decides; wrappers come before what they wrap.
 _PACKAGES = ("xgboost", "lightgbm", "torch", "onnx", "sklearn")
@@ -57,9 +66,15 @@ def entry(name: str) -> Entry:
 def create(name: str) -> Runtime:
     """A new, empty runtime. Raises `MissingExtra` when its library is not installed."""
     found = entry(name)
-    if found.library is not None:
-        require(found.library, name)
+    check_installed(name)
     return cast(Runtime, getattr(importlib.import_module(found.module), found.runtime)())
+
+
+def check_installed(name: str) -> None:
+    """Raises `MissingExtra` unless the runtime's library can be imported; imports nothing."""
+    library = entry(name).library
+    if library is not None:
+        require(library, name)
 
 
 def require(library: str, name: str) -> None:
@@ -69,10 +84,12 @@ def require(library: str, name: str) -> None:
         raise MissingExtra(f"{name} models need the extra: pip install 'penstock[{extra}]' ({library} is missing)")
 
 
-def platform(name: str, format: str) -> str:
-    """The Open Inference Protocol's platform string of a runtime that reads a format."""
-    prefix = entry(name).platform
-    return f"{prefix}_{format}" if format else prefix
+def for_format(format: str) -> str:
+    """The runtime that serves a format unless another is asked for. Raises `ConfigError` when none does."""
+    name = _BY_FORMAT.get(format)
+    if name is None:
+        raise ConfigError(f"no runtime serves the format {format!r}; known are: {', '.join(_BY_FORMAT)}")
+    return name
 
 
 def saver_for(obj: object) -> tuple[str, Saver]:

@@ -35,6 +35,8 @@ class SklearnRuntime:
     takes one input per column, any other one matrix "input"; a text pipeline takes text.
     """
 
+    borrows = False
+
     def __init__(self) -> None:
         self.model: Any = None
         self.signature = Signature(())

@@ -31,6 +31,8 @@ class TorchRuntime:
     BF16 outputs are answered as FP32.
     """
 
+    borrows = False
+
     def __init__(self) -> None:
         self.call: Callable[[list[Any]], Any] = lambda tensors: tensors
         self.signature = Signature(())
