@@ -7,6 +7,8 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+import msgspec
+
 from penstock.admission.gate import Gate
 from penstock.config.schema import Config, ModelSettings
 from penstock.core.clock import system_clock
@@ -115,8 +117,10 @@ def spec_of(name: str, model: ModelSettings, base: Path) -> ModelSpec:
         example=model.example,
         options=model.options,
     )
-    registry.check_installed(spec.runtime)
-    return spec
+    runtime = spec.runtime or registry.for_format(spec.format)
+    registry.check_installed(runtime)
+    platform = spec.platform or registry.platform(runtime, spec.format)
+    return msgspec.structs.replace(spec, runtime=runtime, platform=platform)
 
 
 def deployment_settings(model: ModelSettings) -> DeploymentSettings:

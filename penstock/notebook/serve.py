@@ -13,6 +13,7 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from penstock.app import App, spec_of
 from penstock.client import Client
@@ -153,9 +154,10 @@ def _settings(given: dict[str, Any]) -> DeploymentSettings:
 
 
 def _inline_spec(name: str, example: Any) -> ModelSpec:
-    """A function that runs in this process; its example rows are the batch that it takes."""
-    rows = None if example is None else list(example)
-    return ModelSpec(name=name, runtime="callable", path="", trusted=True, example=rows, platform="python_callable")
+    """A function that runs in this process; its example is the batch that it takes."""
+    if example is not None:
+        example = example.to_dict("records") if hasattr(example, "to_dict") else np.asarray(example).tolist()
+    return ModelSpec(name=name, runtime="callable", path="", trusted=True, example=example, platform="python_callable")
 
 
 def _free_port(port: int | None) -> int:
