@@ -12,7 +12,7 @@ import numpy as np
 from penstock.core.model import ModelSpec
 from penstock.core.rows import tensors_to_rows
 from penstock.core.signature import Signature
-from penstock.core.tensors import DTYPES, Tensor, Tensors
+from penstock.core.tensors import DTYPES, Array, Tensor, Tensors
 from penstock.repository import saving
 from penstock.repository.manifest import Manifest
 from penstock.repository.sources import checked_name, default_name
@@ -73,7 +73,7 @@ def save_as(
     return msgspec.structs.replace(spec, path=str((target / saved.file).absolute()), device="auto")
 
 
-def _spec(saved: Saved, folder: Path, given: dict[str, str]) -> ModelSpec:
+def _spec(saved: Saved, folder: Path, given: dict[str, Any]) -> ModelSpec:
     file = folder / saved.file
     kept = {key: getattr(saved, key) for key in ("runtime", "format", "signature", "classes", "options")}
     return ModelSpec(path=str(file.absolute()), sha256=digest_of(file), trusted=True, device="cpu", **kept, **given)
@@ -101,7 +101,7 @@ def example_tensors(signature: Signature, example: Any) -> Tensors:
     }
 
 
-def _arrays(signature: Signature, example: Any) -> dict[str, Any]:
+def _arrays(signature: Signature, example: Any) -> dict[str, Array]:
     """One table is split into columns when the model takes columns, and columns joined when it takes one table."""
     if isinstance(example, tuple) and len(example) == len(signature.inputs) > 1:
         return {spec.name: examples.to_array(v, spec.name) for spec, v in zip(signature.inputs, example, strict=True)}
@@ -125,10 +125,17 @@ def example_rows(signature: Signature, example: Any) -> list[Any] | None:
     if example is None or not signature.batched:
         return None
     tensors = example_tensors(signature, example)
-    first = {name: Tensor(t.datatype, t.array[:MAX_EXAMPLE_ROWS]) for name, t in tensors.items()}
+    first = {name: _readable(t.array[:MAX_EXAMPLE_ROWS], t.datatype) for name, t in tensors.items()}
     if not first or sum(t.array.size for t in first.values()) > MAX_EXAMPLE_VALUES:
         return None
     return [row for row in tensors_to_rows(Signature(signature.inputs), first) if _finite(row)] or None
+
+
+def _readable(array: Array, datatype: str) -> Tensor:
+    """Short floats by their shortest digits: 5.1, not the 5.099999904632568 that FP32 makes of it."""
+    if datatype in ("FP16", "FP32"):
+        return Tensor("FP64", array.astype(str).astype(np.float64))
+    return Tensor(datatype, array)
 
 
 def _finite(value: Any) -> bool:

@@ -54,7 +54,7 @@ def resolve(
     given = {"name": name, "version": version, "output": output, "example": example}
     known.update({key: value for key, value in given.items() if value is not None})
     known["name"] = checked_name(known["name"])
-    known["version"] = checked_name(known.get("version", "1"), what="version")
+    known["version"] = checked_name(known.get("version", "1"), "version")
     known["options"] = {**known.get("options", {}), **(options or {})}
     return ModelSpec(device=device, threads=threads, **known)
 
@@ -65,13 +65,9 @@ def name_of(source: str, base: Path | None = None) -> str:
     Raises `ModelFileError` when there is no such source.
     """
     found = _find(source, Path.cwd() if base is None else base)
-    if isinstance(found, str):
-        name = found.rpartition(":")[2].rpartition(".")[2]
-    elif (found / MANIFEST).exists():
-        name = read_manifest(found).name
-    else:
-        name = found.stem
-    return checked_name(name, derived=True)
+    if isinstance(found, Path) and (found / MANIFEST).exists():
+        return read_manifest(found).name
+    return default_name(found if isinstance(found, str) else found.name)
 
 
 class _Trust:
@@ -179,7 +175,7 @@ def _of_folder(folder: Path, runtime: str | None, trust: _Trust) -> dict[str, An
     digest = digest_of(path)
     if digest != manifest.sha256:
         raise ModelFileError(
-            f"{manifest.file} is not the file that {MANIFEST} describes (its sha256 is {digest}, not {manifest.sha256}); "
+            f"{manifest.file} is not the file that {MANIFEST} describes (sha256 {digest}, not {manifest.sha256}); "
             "save the model again, or restore the file"
         )
     kept = ("name", "version", "format", "signature", "example", "classes", "output", "options")

@@ -42,7 +42,7 @@ def open_booster(data: bytes) -> Any:
     import lightgbm
 
     try:
-        return lightgbm.Booster(model_str=data.decode(), params={"verbosity": -1})
+        return lightgbm.Booster(model_str=data.decode())
     except Exception as error:
         text = f"LightGBM {lightgbm.__version__} cannot read the file: it is damaged, or of another version"
         raise ModelFileError(text, detail=str(error)) from error

@@ -275,8 +275,8 @@ def _check_fitted(obj: Any) -> None:
 
 
 def _pickled(obj: Any) -> bytes:
+    import cloudpickle
     import joblib
-    from joblib.externals import cloudpickle
 
     buffer = io.BytesIO()
     try:

@@ -188,5 +188,5 @@ def _saved(file: str, format: str, signature: Signature | None) -> Saved:
         format=format,
         signature=signature,
         runs_code=True,
-        libraries={"torch": _torch().__version__},
+        libraries={"torch": str(_torch().__version__)},
     )
