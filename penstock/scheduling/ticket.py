@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from penstock.core.errors import PenstockError
+from penstock.core.errors import ModelFailed, PenstockError
 from penstock.core.reply import Outcome
 from penstock.core.signature import Signature
 from penstock.core.tensors import Tensor, Tensors
@@ -50,13 +50,23 @@ class Parts:
             return
         self._outcomes[self.works.index(work)] = outcome
         if len(self._outcomes) == len(self.works):
-            self._finish(work, self._joined())
+            self._finish(work, self._joined_or_error())
 
     def _finish(self, work: Work, outcome: Outcome) -> None:
         self._ended = True
         work.owner = self.owner
         work.arrived = self.works[0].arrived
         self._on_end(work, outcome)
+
+    def _joined_or_error(self) -> Outcome:
+        try:
+            return self._joined()
+        except (KeyError, ValueError):
+            rows = max(work.rows for work in self.works)
+            return ModelFailed(
+                "the model's outputs differ in shape from one part of the request to the next, so they cannot be "
+                f"put together; send at most {rows} rows at a time"
+            )
 
     def _joined(self) -> Tensors:
         parts = [self._outcomes[index] for index in range(len(self.works))]
