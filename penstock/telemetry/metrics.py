@@ -39,7 +39,7 @@ class Measured(Protocol):
 
 
 class MetricsPage(Collector):
-    """Collects every model version's numbers; `errors` counts refusals before a model was known."""
+    """Collects every model version's numbers; `errors`: failed HTTP requests by code."""
 
     def __init__(self, models: Callable[[], Iterable[Measured]], errors: Callable[[], dict[str, int]]):
         self._models = models
@@ -58,16 +58,22 @@ class MetricsPage(Collector):
         yield _batch_rows(models)
         yield from _gauges(models)
         yield _restarts(models)
-        yield self._error_counts(models)
+        yield _errors(models)
+        yield self._http_errors()
 
-    def _error_counts(self, models: Sequence[Measured]) -> Metric:
-        family = CounterMetricFamily("penstock_errors", "Requests that ended with an error.", labels=[*LABELS, "code"])
-        for model in models:
-            for code, count in sorted(model.recorder.errors.items()):
-                family.add_metric([*model.labels, code], count)
+    def _http_errors(self) -> Metric:
+        family = CounterMetricFamily("penstock_http_errors", "HTTP requests answered with an error.", labels=["code"])
         for code, count in sorted(self._errors().items()):
-            family.add_metric(["", "", code], count)
+            family.add_metric([code], count)
         return family
+
+
+def _errors(models: Sequence[Measured]) -> Metric:
+    family = CounterMetricFamily("penstock_errors", "A model's requests that failed.", labels=[*LABELS, "code"])
+    for model in models:
+        for code, count in sorted(model.recorder.errors.items()):
+            family.add_metric([*model.labels, code], count)
+    return family
 
 
 def _latencies(models: Sequence[Measured]) -> Iterator[Metric]:

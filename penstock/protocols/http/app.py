@@ -10,7 +10,7 @@ from itertools import count
 
 import msgspec
 
-from penstock.core.errors import BadInput, Forbidden, Internal, MethodNotAllowed, PenstockError
+from penstock.core.errors import BadInput, Cancelled, Forbidden, Internal, MethodNotAllowed, PenstockError
 from penstock.protocols.http import encoding
 from penstock.protocols.http.limits import HttpLimits
 from penstock.protocols.http.message import Headers, HttpRequest, HttpResponse
@@ -49,6 +49,10 @@ class HttpApp:
             response = await door(request, *parameters)
         except PenstockError as error:
             response = self._failed(request, error)
+        except GeneratorExit:
+            self.errors[Cancelled.code] += 1
+            log.info("client_left", request_id=request.id, status=Cancelled.status)
+            raise
         except Exception:
             log.exception("bug", request_id=request.id, path=request.path.decode(errors="replace")[:200])
             response = self._failed(request, Internal("an internal error; the log has it under this request id"))
