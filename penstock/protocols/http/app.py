@@ -11,9 +11,9 @@ from itertools import count
 import msgspec
 
 from penstock.core.errors import BadInput, Cancelled, Forbidden, Internal, MethodNotAllowed, PenstockError
-from penstock.protocols.http import encoding
+from penstock.protocols.http import encoding, wire
 from penstock.protocols.http.limits import HttpLimits
-from penstock.protocols.http.message import Headers, HttpRequest, HttpResponse
+from penstock.protocols.http.message import Headers, HttpRequest, HttpResponse, NoBody
 from penstock.protocols.http.routes import Routes
 from penstock.telemetry.logs import logger
 
@@ -148,4 +148,6 @@ def compress(accept: bytes, response: HttpResponse) -> None:
 
 def bodiless(response: HttpResponse) -> HttpResponse:
     """A HEAD response: status and headers alone."""
-    return HttpResponse(response.status, b"", response.content_type, response.headers)
+    body = NoBody()
+    body.length = wire.body_length(response.body) if response.stream is None else None
+    return HttpResponse(response.status, body, response.content_type, response.headers)

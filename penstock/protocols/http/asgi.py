@@ -11,6 +11,7 @@ from typing import Any
 from urllib.parse import quote
 
 from penstock.core.errors import PenstockError, TooLarge
+from penstock.protocols.http import wire
 from penstock.protocols.http.app import HttpApp
 from penstock.protocols.http.drive import Drive
 from penstock.protocols.http.limits import HttpLimits
@@ -141,7 +142,7 @@ def _start(response: HttpResponse, length: int | None) -> Message:
 
 async def _send(response: HttpResponse, send: Send) -> None:
     body = response.body if isinstance(response.body, bytes) else b"".join(response.body)
-    await send(_start(response, len(body)))
+    await send(_start(response, wire.body_length(body)))
     await send({"type": "http.response.body", "body": body})
 
 

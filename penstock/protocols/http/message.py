@@ -28,6 +28,12 @@ class HttpRequest:
         self.id = ""
 
 
+class NoBody(bytes):
+    """The body of a HEAD response: nothing; `length` is that of GET's (None: a stream's)."""
+
+    length: int | None = None
+
+
 class HttpResponse:
     """One response: a whole body, or a stream of chunks (`body` is then empty)."""
 

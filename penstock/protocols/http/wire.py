@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from http import HTTPStatus
 
-from penstock.protocols.http.message import HttpResponse
+from penstock.protocols.http.message import HttpResponse, NoBody
 
 STATUS_LINES = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 STATUS_LINES[499] = b"HTTP/1.1 499 Client Closed Request\r\n"
@@ -24,9 +24,11 @@ def head(response: HttpResponse, date: bytes, length: int | None, close: bool) -
     return b"\r\n".join(lines)
 
 
-def body_length(body: bytes | list[bytes]) -> int:
-    """The length of a body in one piece or several."""
-    return len(body) if isinstance(body, bytes) else sum(memoryview(part).nbytes for part in body)
+def body_length(body: bytes | list[bytes]) -> int | None:
+    """The length to declare for a body in one piece or several; None: not known beforehand."""
+    if isinstance(body, list):
+        return sum(memoryview(part).nbytes for part in body)
+    return body.length if isinstance(body, NoBody) else len(body)
 
 
 def chunk(data: bytes) -> bytes:
