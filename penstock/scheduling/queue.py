@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Hashable, Iterator
 
-from penstock.core.errors import Overloaded
+from penstock.core.errors import Overloaded, TooLarge
 from penstock.scheduling.work import Phase, Work
 
 PATIENCE_S = 1.0
@@ -85,7 +85,9 @@ class WorkQueue:
         self.live += 1
 
     def check_room(self, works: int) -> None:
-        """Raises `Overloaded` unless so much more work fits."""
+        """Raises `Overloaded` unless so much more work fits, `TooLarge` when it never could."""
+        if works > self.capacity:
+            raise TooLarge(f"the queue holds {self.capacity} batches, this request makes {works}; send fewer rows")
         if self.live + works > self.capacity:
             raise Overloaded(f"the queue is full (it holds {self.capacity}); try again shortly")
 
