@@ -87,6 +87,7 @@ class Ledger:
         self.blamed: dict[int, int] = {}
         self.deciding = False
         self.lapsed: list[Sent] = []
+        self.ended_now: set[Sent] = set()
         self.newborn: set[Sent] = set()
 
     # --- admission
@@ -130,20 +131,21 @@ class Ledger:
             raise Violation("one batch", f"worker {replica} was given batch {batch.id} while {worker.life.value}")
         sents = [self.of[work] for work in batch.works]
         for sent in sents:
-            if sent.stand is Stand.ENDED or sent.given_up:
+            if sent.stand is Stand.ENDED and sent not in self.ended_now:
                 raise Violation("live only", f"{sent} started though it had ended")
             if sent.stand is Stand.RUNNING:
                 raise Violation("one batch", f"{sent} runs twice")
             if sent.work.deadline <= now:
                 raise Violation("in time", f"{sent} started at {now:.4f}, after its deadline")
         self._check_size(batch, sents)
-        if sents[0].stand is Stand.QUEUED:
+        if any(sent.stand is Stand.QUEUED for sent in sents):
             self._check_turn(sents)
             self._check_patience(sents[0].work.key, now)
         for sent in sents:
             if sent.stand is Stand.QUEUED:
                 self._count(sent, -1)
-            sent.stand = Stand.RUNNING
+            if sent.stand is not Stand.ENDED:
+                sent.stand = Stand.RUNNING
         worker.batch = sents
         self.running_rows += batch.rows
 
@@ -183,7 +185,7 @@ class Ledger:
         waiting = [sent for sent in self.live if sent.stand is Stand.QUEUED and sent.work.key == key]
         waiting += [sent for sent in self.lapsed if sent.work.key == key]
         rows = sum(sent.work.rows for sent in waiting)
-        oldest = min(sent.work.arrived for sent in waiting)
+        oldest = min((sent.work.arrived for sent in waiting), default=-math.inf)
         if rows < self.scenario.max_size and oldest + wait_s > now + EPSILON:
             raise Violation("no waiting", f"a batch of {rows} rows started {oldest + wait_s - now:.4f}s too early")
 
@@ -252,6 +254,9 @@ class Ledger:
             self._count(sent, -1)
             self.lapsed.append(sent)
         sent.stand = Stand.ENDED
+        if self.deciding:
+            # Someone told of an end in mid-decision may cancel what that decision has started.
+            self.ended_now.add(sent)
         del self.live[sent]
         if isinstance(outcome, PenstockError):
             self._check_error(sent, outcome, now)
@@ -283,6 +288,7 @@ class Ledger:
     def before_decision(self) -> None:
         self.deciding = True
         self.lapsed.clear()
+        self.ended_now.clear()
         self.newborn.clear()
 
     def told(self, decisions: Decisions, now: float) -> None:
@@ -353,8 +359,8 @@ class Ledger:
     def _check_counts(self) -> None:
         dispatcher = self.dispatcher
         queue = dispatcher.queue
-        if not len(queue) == self.queued <= self.scenario.capacity:
-            raise Violation("counts", f"the queue says {len(queue)}, {self.queued} wait (capacity {queue.capacity})")
+        if not queue.live == self.queued <= self.scenario.capacity:
+            raise Violation("counts", f"the queue says {queue.live}, {self.queued} wait (capacity {queue.capacity})")
         if dispatcher.running != self.running_rows:
             raise Violation("counts", f"running says {dispatcher.running}, {self.running_rows} rows run")
         for key, lane in queue.lanes.items():

@@ -17,6 +17,7 @@ from penstock.core.errors import Cancelled, ModelFailed, PenstockError
 from penstock.core.reply import Outcome
 from penstock.core.tensors import Tensor, Tensors
 from penstock.scheduling.batching import choice
+from penstock.scheduling.batching.policy import Batcher
 from penstock.scheduling.dispatcher import Batch, Dispatcher
 from penstock.scheduling.queue import WorkQueue
 from penstock.scheduling.supervision import Supervisor
@@ -33,12 +34,19 @@ TRACE = 80
 Build = Callable[[Scenario], Dispatcher]
 
 
-def build(settings: Scenario) -> Dispatcher:
-    """The dispatcher as a deployment assembles it."""
+def build(
+    settings: Scenario,
+    *,
+    dispatcher: type[Dispatcher] = Dispatcher,
+    queue: type[WorkQueue] = WorkQueue,
+    supervisor: type[Supervisor] = Supervisor,
+    batcher: Callable[[Batcher], Batcher] = lambda batcher: batcher,
+) -> Dispatcher:
+    """The dispatcher as a deployment assembles it; or with a part replaced, to see that it is noticed."""
     rng = random.Random(settings.seed + 1)
-    supervisor = Supervisor(settings.replicas, settings.supervision, settings.hang_s, rng)
-    queue = WorkQueue(settings.capacity)
-    return Dispatcher(queue, choice.create(settings.batching), supervisor, replay=settings.replay)
+    replicas = supervisor(settings.replicas, settings.supervision, settings.hang_s, rng)
+    chosen = batcher(choice.create(settings.batching))
+    return dispatcher(queue(settings.capacity), chosen, replicas, replay=settings.replay)
 
 
 class World:
@@ -163,9 +171,10 @@ class World:
             self._send_large(rng.randint(1, 3) * self.settings.max_size + rng.randint(0, 2), key)
             return
         ids = self._new_ids(rows)
-        sent = self._send(ids, kind, self._new_content(), key, rng.randrange(traffic.levels), self._deadline())
+        level = rng.randrange(traffic.levels)
+        sent = self._send(ids, kind, self._new_content(), key, level, self._deadline())
         if sent is not None and rng.random() < traffic.twin:
-            sent.twin = self._send(self._new_ids(rows), Kind.GOOD, self._new_content(), key, 0, self._deadline())
+            sent.twin = self._send(self._new_ids(rows), Kind.GOOD, self._new_content(), key, level, self._deadline())
 
     def _kind(self) -> Kind:
         traffic, dice = self.settings.traffic, self.rng.random
@@ -220,7 +229,7 @@ class World:
             own = piece["id"].array.tolist()
             work = Work(piece, len(own), partial(self._part_ended, parts), key=key, deadline=deadline)
             parts.works.append(work)
-            pieces.append(Sent(work, own, Kind.GOOD, self._new_content()))
+            pieces.append(Sent(work, own, self._kind(), self._new_content()))
         self._wholes[parts] = ids
         for number, sent in enumerate(pieces):
             if self._submit(sent) is None:
@@ -301,7 +310,7 @@ class World:
         chance = rng.random() if self._troubled() else 1.0
         took = self.now + rng.uniform(0.2, 1) * trouble.compute_s
         if rng.random() < trouble.slow:
-            took += rng.uniform(0, 1.1) * self.settings.hang_s * (1 if self._troubled() else 0.5)
+            took += self._slowness()
         if Kind.CRASH in kinds or chance < trouble.crash:
             self.at(took, self._die, worker, worker.life_id)
         elif Kind.HANG in kinds or chance < trouble.crash + trouble.hang:
@@ -310,6 +319,13 @@ class World:
             self.at(took, self._raise, worker, worker.life_id)
         else:
             self.at(took, self._answer, worker, worker.life_id, batch)
+
+    def _slowness(self) -> float:
+        """Slow is anything up to a hang; and, while there is trouble, just over it: the answer races the kill."""
+        hang_s = self.settings.hang_s
+        if self._troubled() and self.rng.random() < 0.4:
+            return hang_s + self.rng.uniform(-0.1, 0.1)
+        return self.rng.uniform(0, 0.5) * hang_s
 
     def _answer(self, worker: VirtualWorker, life_id: int, batch: Batch) -> None:
         """The worker echoes its rows; the dispatcher cuts them apart."""
@@ -339,7 +355,7 @@ class World:
         """SIGKILL: death follows a little later; what is already in the pipe still arrives."""
         self.note("kill", worker.id)
         worker.doomed = True
-        self.at(self.now + self.rng.uniform(0, 0.02), self._die, worker, worker.life_id)
+        self.at(self.now + self.rng.uniform(0, 0.1), self._die, worker, worker.life_id)
 
     def _crash(self, worker: VirtualWorker) -> None:
         """The process is gone at once, and the server learns of it a little later."""
