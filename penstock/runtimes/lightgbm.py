@@ -32,8 +32,8 @@ class LightgbmRuntime(BoosterRuntime):
 
 
 def check_whole(data: bytes) -> None:
-    """LightGBM's parser may crash on a file that was cut; its trees end with a marker line."""
-    if b"\nend of trees" not in data or b"\nmax_feature_idx=" not in data:
+    """LightGBM's parser crashes the process on a file that was cut; each section ends with a marker line."""
+    if not all(mark in data for mark in (b"\nmax_feature_idx=", b"\nend of trees", b"\nend of parameters")):
         raise ModelFileError("the LightGBM file is truncated or damaged")
 
 

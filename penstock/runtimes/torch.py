@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import io
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -99,7 +100,10 @@ def open_script(data: bytes, device: str) -> Any:
     """A TorchScript module."""
     torch = _torch()
     try:
-        return torch.jit.load(io.BytesIO(data), map_location=device)
+        with warnings.catch_warnings():
+            # That TorchScript is going away is for whoever writes the file, not for who serves it.
+            warnings.simplefilter("ignore", DeprecationWarning)
+            return torch.jit.load(io.BytesIO(data), map_location=device)
     except Exception as error:
         raise torch_export.unreadable("TorchScript", error) from error
 

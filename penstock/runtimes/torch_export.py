@@ -147,6 +147,7 @@ def _example_tensor(module: Any, array: Array) -> Any:
 def _trace(module: Any, folder: Path, tensors: Sequence[Any], error: Exception) -> tuple[str, str]:
     import torch
 
+    jit: Any = torch.jit
     reason = str(error).strip().partition("\n")[0][:200]
     log.warning(
         "torch.export cannot take this module with an open batch size (%s: %s); it is traced into TorchScript "
@@ -155,7 +156,7 @@ def _trace(module: Any, folder: Path, tensors: Sequence[Any], error: Exception) 
     try:
         with torch.no_grad(), warnings.catch_warnings():
             warnings.simplefilter("ignore", DeprecationWarning)
-            torch.jit.trace(module, tuple(tensors)).save(str(folder / "model.pt"))  # type: ignore[no-untyped-call]
+            jit.trace(module, tuple(tensors)).save(str(folder / "model.pt"))
     except Exception as failure:
         raise ModelFileError(f"the module can be neither exported nor traced: {failure}"[:500]) from failure
     return "model.pt", "torchscript"
