@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Mapping
-from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from penstock.admission.gate import AdmissionSettings
-from penstock.core.errors import ConfigError
 from penstock.protocols.http.limits import HttpLimits
 from penstock.scheduling.settings import DeploymentSettings
 
@@ -22,7 +18,7 @@ class HttpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     host: str = "127.0.0.1"
     """Address to bind; loopback unless told otherwise."""
-    port: int = DEFAULT_PORT
+    port: Annotated[int, msgspec.Meta(ge=0, le=65535)] = DEFAULT_PORT
     """Port to bind; 0 lets the system choose."""
     allowed_hosts: tuple[str, ...] = ()
     """More names that the Host header may carry on loopback; "*" allows any."""
@@ -75,5 +71,5 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """What the server takes on at once."""
     log: LogSettings = LogSettings()
     """Logs."""
-    drain_s: float = 30.0
+    drain_s: Annotated[float, msgspec.Meta(ge=0, le=86_400)] = 30.0
     """Time for accepted work to finish when the server is asked to stop."""
