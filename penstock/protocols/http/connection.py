@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from enum import IntEnum
 from typing import TYPE_CHECKING, Any
 
 import httptools
@@ -26,14 +25,8 @@ if TYPE_CHECKING:
 LINGER_S = 2.0
 
 
-class Phase(IntEnum):
-    """What the connection waits for."""
-
-    IDLE = 0
-    HEAD = 1
-    BODY = 2
-    BUSY = 3
-    CLOSING = 4
+# What a connection waits for. Plain integers: they are compared several times per request.
+IDLE, HEAD, BODY, BUSY, CLOSING = range(5)
 
 
 class Connection(asyncio.Protocol):
@@ -41,7 +34,7 @@ class Connection(asyncio.Protocol):
 
     def __init__(self, server: HttpServer):
         self.server = server
-        self.phase = Phase.HEAD
+        self.phase = HEAD
         self.since = server.now
         self.written = 0
         self.write_since = server.now
@@ -76,10 +69,13 @@ class Connection(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         phase = self.phase
-        if phase is Phase.CLOSING:
+        if phase == CLOSING:
             return
-        if phase <= Phase.HEAD:
+        if phase <= HEAD:
             self._head_bytes += len(data)
+            if phase == IDLE:
+                self.phase = HEAD
+                self.since = self.server.now
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
@@ -89,11 +85,11 @@ class Connection(asyncio.Protocol):
         except httptools.HttpParserError:
             self.refuse(_malformed())
         else:
-            if self.phase <= Phase.HEAD and self._head_bytes > self.server.limits.head:
+            if self.phase <= HEAD and self._head_bytes > self.server.limits.head:
                 self.refuse(_head_too_large(self.server.limits.head))
-            elif phase is Phase.BUSY and self.phase is Phase.BUSY:
+            elif phase == BUSY and self.phase == BUSY:
                 self.transport.pause_reading()
-            elif self._length >= LARGE and self.phase is Phase.BODY:
+            elif self._length >= LARGE and self.phase == BODY:
                 BodyReceiver(self, self._joined_body(), self._length)
 
     def eof_received(self) -> bool:
@@ -101,7 +97,7 @@ class Connection(asyncio.Protocol):
         return False
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self.phase = Phase.CLOSING
+        self.phase = CLOSING
         self._waiting.clear()
         self.server.closed(self)
         if self.drive is not None:
@@ -111,11 +107,6 @@ class Connection(asyncio.Protocol):
             self.stream.cancel()
 
     # --- the parser's callbacks
-
-    def on_message_begin(self) -> None:
-        if self.phase is Phase.IDLE:
-            self.phase = Phase.HEAD
-            self.since = self.server.now
 
     def on_url(self, url: bytes) -> None:
         self._url += url
@@ -130,8 +121,8 @@ class Connection(asyncio.Protocol):
         headers, limits = self._headers, self.server.limits
         if self._head_bytes > limits.head and len(self._url) + _size(headers) > limits.head:
             raise _head_too_large(limits.head)
-        if self.phase is Phase.HEAD:
-            self.phase = Phase.BODY
+        if self.phase == HEAD:
+            self.phase = BODY
         if b"content-length" in headers:
             self._length = int(headers[b"content-length"])
             if self._length > limits.body:
@@ -178,7 +169,7 @@ class Connection(asyncio.Protocol):
         request = HttpRequest(parser.get_method().decode(), path, query, self._headers, body)
         self._reset()
         self._waiting.append((request, parser.should_keep_alive()))
-        if self.phase is not Phase.BUSY:
+        if self.phase != BUSY:
             self._pump()
 
     # --- requests to responses
@@ -188,11 +179,11 @@ class Connection(asyncio.Protocol):
         if self._pumping:
             return
         self._pumping = True
-        while self._waiting and self.phase is not Phase.CLOSING and self.drive is None and self.stream is None:
+        while self._waiting and self.phase != CLOSING and self.drive is None and self.stream is None:
             request, self._keep_alive = self._waiting.popleft()
-            self.phase = Phase.BUSY
+            self.phase = BUSY
             drive = Drive(self.server.app(request), self._answered)
-            if self.phase is Phase.BUSY and self.stream is None:
+            if self.phase == BUSY and self.stream is None:
                 self.drive = drive
         self._pumping = False
 
@@ -232,10 +223,10 @@ class Connection(asyncio.Protocol):
     def _next(self, close: bool) -> None:
         """After a response: the next request, or the end."""
         if close:
-            self.phase = Phase.CLOSING
+            self.phase = CLOSING
             self.transport.close()
             return
-        self.phase = Phase.BODY if self._url else Phase.IDLE
+        self.phase = BODY if self._url else IDLE
         self.since = self.server.now
         if self._waiting:
             self._pump()
@@ -244,10 +235,10 @@ class Connection(asyncio.Protocol):
 
     def refuse(self, error: PenstockError) -> None:
         """Answers a request that could not be read, then closes: its rest is unknown."""
-        if self.phase is Phase.CLOSING:
+        if self.phase == CLOSING:
             return
         busy = self.drive is not None or self.stream is not None
-        self.phase = Phase.CLOSING
+        self.phase = CLOSING
         self._waiting.clear()
         if busy:
             self.transport.close()
@@ -263,14 +254,14 @@ class Connection(asyncio.Protocol):
     def sweep(self, now: float) -> None:
         """Once a second: closes what waits too long for its client."""
         limits, waited = self.server.limits, now - self.since
-        if self.phase is Phase.IDLE and waited > limits.idle_s:
+        if self.phase == IDLE and waited > limits.idle_s:
             self.transport.close()
-        elif self.phase is Phase.HEAD and waited > limits.head_s:
+        elif self.phase == HEAD and waited > limits.head_s:
             if self._head_bytes:
                 self.refuse(SlowClient("the request's headers came too slowly"))
             else:
                 self.transport.close()
-        elif self.phase is Phase.BODY and waited > limits.body_grace_s + self._received / limits.body_rate:
+        elif self.phase == BODY and waited > limits.body_grace_s + self._received / limits.body_rate:
             self.refuse(SlowClient("the request's body came too slowly"))
         self._sweep_writes(now)
 

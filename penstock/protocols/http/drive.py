@@ -11,6 +11,8 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any
 
+from penstock.core.reply import Reply
+
 
 class Drive:
     """Starts at once. `done` gets the coroutine's result, or the exception it ended with."""
@@ -35,6 +37,9 @@ class Drive:
             self._wait(awaited)
 
     def _wait(self, awaited: Any) -> None:
+        if isinstance(awaited, Reply):
+            awaited.add_done_callback(self._step)
+            return
         if awaited is None:
             asyncio.get_running_loop().call_soon(self._step, None)
             return

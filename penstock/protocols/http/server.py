@@ -9,7 +9,7 @@ from email.utils import formatdate
 from typing import Any
 
 from penstock.core.errors import ConfigError, PenstockError, Unavailable
-from penstock.protocols.http.connection import Connection, Phase
+from penstock.protocols.http.connection import HEAD, IDLE, Connection
 from penstock.protocols.http.limits import HttpLimits
 from penstock.protocols.http.message import App, HttpResponse
 
@@ -66,7 +66,7 @@ class HttpServer:
         until = loop.time() + patience_s
         while self._connections and loop.time() < until:
             for connection in list(self._connections):
-                if connection.phase is Phase.IDLE or (connection.phase is Phase.HEAD and not connection.has_bytes):
+                if connection.phase == IDLE or (connection.phase == HEAD and not connection.has_bytes):
                     connection.transport.close()
             await asyncio.sleep(0.02)
         self.abort()
