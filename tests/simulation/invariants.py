@@ -139,7 +139,7 @@ class Ledger:
                 raise Violation("in time", f"{sent} started at {now:.4f}, after its deadline")
         self._check_size(batch, sents)
         if any(sent.stand is Stand.QUEUED for sent in sents):
-            self._check_turn(sents)
+            self._check_turn(sents, now)
             self._check_patience(sents[0].work.key, now)
         for sent in sents:
             if sent.stand is Stand.QUEUED:
@@ -161,20 +161,18 @@ class Ledger:
         if len({sent.work.key for sent in sents}) != 1:
             raise Violation("one key", f"batch {batch.id} mixes {[sent.work.key for sent in sents]}")
 
-    def _check_turn(self, chosen: list[Sent]) -> None:
-        """Whoever stays behind in the same line is no more urgent; so everyone's turn comes."""
+    def _check_turn(self, chosen: list[Sent], now: float) -> None:
+        """Whoever stays behind, and could have started, is no more urgent; so everyone's turn comes."""
         key = chosen[0].work.key
         last = max(map(_urgency, chosen))
         first = min(map(_urgency, [*chosen, *(sent for sent in self.lapsed if sent.work.key == key)]))
-        members = set(chosen)
+        members = {*chosen, *self.newborn}
         for other in self.live:
-            if (
-                other.stand is Stand.QUEUED
-                and _urgency(other) < last - EPSILON
-                and other not in members
-                and other not in self.newborn
-                and (other.work.key == key or (self.scenario.wait_s == 0 and _urgency(other) < first))
-            ):
+            if other.stand is not Stand.QUEUED or other in members:
+                continue
+            ripe = other.work.arrived + self.scenario.wait_s <= now or self.dispatcher.draining
+            bound = last if other.work.key == key else first if ripe else -math.inf
+            if _urgency(other) < bound - EPSILON:
                 raise Violation("order", f"{other} was overtaken by {chosen}")
 
     def _check_patience(self, key: object, now: float) -> None:
