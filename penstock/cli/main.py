@@ -1,0 +1,98 @@
+"""The `penstock` command: finds the verb, and loads its file only when it is asked for."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import Annotated, Any, NamedTuple
+
+import typer
+from typer.core import TyperCommand, TyperGroup
+
+from penstock.core.errors import SetupError
+
+
+class Verb(NamedTuple):
+    """Where a command lives, and what the list of commands says about it."""
+
+    module: str
+    target: str
+    sentence: str
+
+
+VERBS = {
+    "serve": Verb("penstock.cli.serve", "serve", "Serve models over HTTP: files, folders, functions or a YAML file."),
+    "demo": Verb("penstock.cli.demo", "demo", "Train three small models, serve them, and ask them over HTTP."),
+    "config": Verb("penstock.cli.config", "app", "Check a YAML file, or print its schema for editors."),
+    "trust": Verb("penstock.cli.trust", "app", "Which model files may run code when loaded."),
+    "doctor": Verb("penstock.cli.doctor", "doctor", "Look this machine over: what works, what lacks, how to fix it."),
+    "version": Verb("penstock.cli.version", "version", "The versions of Penstock and what it stands on."),
+}
+
+
+class Verbs(TyperGroup):
+    """Lists commands without importing them; imports the one that runs."""
+
+    def list_commands(self, ctx: Any) -> list[str]:
+        """The verbs in the order of use."""
+        return list(VERBS)
+
+    def get_command(self, ctx: Any, cmd_name: str) -> Any:
+        """A command as the list shows it: its name and sentence."""
+        verb = VERBS.get(cmd_name)
+        return None if verb is None else TyperCommand(cmd_name, help=verb.sentence)
+
+    def resolve_command(self, ctx: Any, args: list[str]) -> Any:
+        """The command that runs."""
+        name, command, rest = super().resolve_command(ctx, args)
+        return name, command if name is None else load(name), rest
+
+
+def load(name: str) -> Any:
+    """A verb's real command."""
+    verb = VERBS[name]
+    target = getattr(import_module(verb.module), verb.target)
+    if isinstance(target, typer.Typer):
+        return typer.main.get_command(target)
+    single = typer.Typer(add_completion=False, pretty_exceptions_enable=False)
+    single.command(name)(target)
+    return typer.main.get_command(single)
+
+
+app = typer.Typer(cls=Verbs, no_args_is_help=True, pretty_exceptions_enable=False)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"penstock {version('penstock')}")
+        raise typer.Exit()
+
+
+@app.callback()
+def root(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_version, is_eager=True, help="Print the version and exit.")
+    ] = False,
+) -> None:
+    """One server for every model, from the notebook to production.
+
+    penstock serve model.onnx    serves a file at http://127.0.0.1:8000
+
+    penstock demo                shows real models answering real data
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Runs the command line; a wrong file or setting ends with its message and status 2."""
+    try:
+        app(arguments, prog_name="penstock")
+    except SetupError as error:
+        print(f"penstock: {error.message}", file=sys.stderr)
+        sys.exit(2)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,56 @@
+"""`penstock trust`: the person's own list of model files that may run code."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import msgspec
+import typer
+
+from penstock.core.errors import ConfigError
+from penstock.repository.trust import TrustStore, digest_of, parse_digests
+
+app = typer.Typer(
+    help="Which model files may run code when they are loaded: pickles can do anything that you can.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+)
+What = Annotated[str, typer.Argument(help="A model file or folder, or sha256:...")]
+
+
+@app.command()
+def add(what: What, name: Annotated[str, typer.Option(help="A name to remember it by.")] = "") -> None:
+    """Trust a file: only do so when you made it, or trust who did."""
+    for digest, label in digests(what).items():
+        TrustStore().add(digest, name or label)
+        typer.echo(f"trusted: sha256:{digest} {name or label}".rstrip())
+
+
+@app.command("list")
+def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List the digests that are trusted."""
+    store = TrustStore()
+    known = [f"sha256:{digest}" for digest in sorted(store.digests())]
+    if as_json:
+        typer.echo(msgspec.json.encode({"file": str(store.path), "trusted": known}))
+    elif known:
+        typer.echo("\n".join(known))
+    else:
+        typer.echo("nothing is trusted yet; penstock.save and penstock trust add put files here")
+
+
+def digests(what: str) -> dict[str, str]:
+    """Hexadecimal digests, with names, of what a person names. Raises `ConfigError` when it is nothing."""
+    if what.startswith("sha256:"):
+        return dict.fromkeys(parse_digests([what]), "")
+    path = Path(what)
+    if path.is_dir():
+        from penstock.repository.manifest import model_file, read_manifest
+
+        manifest = read_manifest(path)
+        return {digest_of(model_file(path, manifest)): manifest.name}
+    if not path.is_file():
+        raise ConfigError(f"there is no {what}; name a model file or folder, or sha256: and its digest")
+    return {digest_of(path): path.stem}
