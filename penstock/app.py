@@ -7,23 +7,21 @@ from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
-import msgspec
-
 from penstock.admission.gate import Gate
-from penstock.config.schema import Config, ModelSettings
+from penstock.config.models import deployment_settings, spec_of
+from penstock.config.schema import Config
 from penstock.core.clock import system_clock
+from penstock.core.errors import ModelFileError
 from penstock.core.model import ModelSpec
 from penstock.protocols.docs.pages import Docs
 from penstock.protocols.http.app import LOOPBACK_HOSTS, HttpApp
+from penstock.protocols.http.asgi import AsgiApp, asgi
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.http.server import HttpServer
 from penstock.protocols.oip.rest import OipRest
 from penstock.protocols.operations import Operations
 from penstock.protocols.predict import Predict
-from penstock.repository import sources
-from penstock.repository.trust import parse_digests
 from penstock.routing.names import Names
-from penstock.runtimes import registry
 from penstock.runtimes.contract import Runtime
 from penstock.scheduling.fleet import Fleet
 from penstock.scheduling.settings import DeploymentSettings
@@ -65,6 +63,20 @@ class App:
         """Adds a model version; `create` makes the runtime of an inline one."""
         self.fleet.add(spec, settings, create)
 
+    def asgi(self) -> AsgiApp:
+        """The same app as a plain ASGI callable, for another server or inside another app; its
+        lifespan starts the models and stops them."""
+        return asgi(self.http, self.config.http.limits, self._start_models, self._stop_models)
+
+    async def _start_models(self) -> None:
+        self.fleet.start()
+        if failures := await self.loaded():
+            raise ModelFileError("\n".join(f"model {name!r}: {why}" for name, why in failures.items()))
+
+    async def _stop_models(self) -> None:
+        self.gate.draining = True
+        await self.fleet.drain(self.config.drain_s)
+
     async def start(self) -> None:
         """Begins to load every model, and listens; models may still be loading."""
         self.fleet.start()
@@ -98,34 +110,6 @@ def build(config: Config, base: Path) -> App:
     for name, model in config.models.items():
         app.add(spec_of(name, model, base), deployment_settings(model))
     return app
-
-
-def spec_of(name: str, model: ModelSettings, base: Path) -> ModelSpec:
-    """What a worker needs to know about a configured model."""
-    trust = (model.trust,) if isinstance(model.trust, str) else model.trust
-    if model.runtime is not None:
-        registry.entry(model.runtime)
-    spec = sources.resolve(
-        model.source,
-        name=name,
-        version=model.version,
-        trust=parse_digests(trust),
-        base=base,
-        runtime=model.runtime,
-        output=model.output,
-        device=model.device,
-        example=model.example,
-        options=model.options,
-    )
-    runtime = spec.runtime or registry.for_format(spec.format)
-    registry.check_installed(runtime)
-    platform = spec.platform or registry.entry(runtime).platform
-    return msgspec.structs.replace(spec, runtime=runtime, platform=platform)
-
-
-def deployment_settings(model: ModelSettings) -> DeploymentSettings:
-    """The part of a model's settings that scheduling reads."""
-    return DeploymentSettings(**{key: getattr(model, key) for key in DeploymentSettings.__struct_fields__})
 
 
 def _broken(error: BaseException) -> None:

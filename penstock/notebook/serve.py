@@ -15,12 +15,13 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from penstock.app import App, spec_of
+from penstock.app import App
 from penstock.client import Client
+from penstock.config.models import spec_of
 from penstock.config.schema import DEFAULT_PORT, Config, HttpSettings, ModelSettings
 from penstock.core.errors import ConfigError, ModelFileError
 from penstock.core.model import ModelSpec
-from penstock.notebook.save import Output, write
+from penstock.notebook.save import Output, save_as
 from penstock.repository.sources import name_of
 from penstock.runtimes.callable import CallableRuntime
 from penstock.runtimes.contract import Runtime
@@ -128,14 +129,11 @@ def serve(
     folder = tempfile.TemporaryDirectory(prefix="penstock-")
     create: Callable[[str], Runtime] | None = None
     if isinstance(model, (str, Path)):
-        source = ModelSettings(source=str(model), trust=trust, output=output)
+        spec = spec_of(label, ModelSettings(source=str(model), trust=trust, output=output), Path.cwd())
     elif options.placement == "inline":
-        source, create = None, lambda _: CallableRuntime(model)
+        spec, create = _inline_spec(label, example), lambda _: CallableRuntime(model)
     else:
-        path = Path(folder.name) / label
-        digest = write(model, path, example, label, "1", output or "both", remember=False)
-        source = ModelSettings(source=str(path), trust=f"sha256:{digest}")
-    spec = _inline_spec(label, example) if source is None else spec_of(label, source, Path.cwd())
+        spec = _written(model, Path(folder.name) / label, example, output or "both")
     app = App(Config(http=HttpSettings(port=_free_port(port))))
     app.add(spec, options, create)
     server = Server(app, label)
@@ -151,6 +149,16 @@ def _settings(given: dict[str, Any]) -> DeploymentSettings:
         raise ConfigError(f"penstock.serve: {error}") from None
     settings.check()
     return settings
+
+
+def _written(model: Any, folder: Path, example: Any, output: Output) -> ModelSpec:
+    """The object in a folder that its workers load it from; nothing is remembered as trusted."""
+    try:
+        return save_as(model, folder, example, output=output, remember=False)
+    except ModelFileError as error:
+        if "cannot be written" in error.message:
+            raise ModelFileError(f"{error.message}; to run it in this process, pass placement='inline'") from error
+        raise
 
 
 def _inline_spec(name: str, example: Any) -> ModelSpec:
