@@ -60,7 +60,9 @@ class Lane:
     def sweep(self) -> None:
         """Forgets ended work in the middle of the lines."""
         for level, line in list(self.levels.items()):
-            self.levels[level] = deque(work for work in line if work.phase is Phase.QUEUED)
+            self.levels[level] = live = deque(work for work in line if work.phase is Phase.QUEUED)
+            if not live:
+                del self.levels[level]
 
 
 class WorkQueue:
@@ -124,6 +126,8 @@ class WorkQueue:
         return taken
 
     def _compact(self) -> None:
-        for lane in self.lanes.values():
+        for key, lane in list(self.lanes.items()):
             lane.sweep()
+            if not lane.levels:
+                del self.lanes[key]
         self._ended = 0

@@ -1,0 +1,123 @@
+"""The queue: order, ageing, capacity, and counts that stay exact when work ends in the middle."""
+
+from __future__ import annotations
+
+import pytest
+
+from penstock.core.errors import Overloaded
+from penstock.scheduling.queue import PATIENCE_S, Lane, WorkQueue
+from penstock.scheduling.work import Phase, Work
+from tests.scheduling.works import work
+
+
+def filled(*works: Work, capacity: int = 100) -> WorkQueue:
+    queue = WorkQueue(capacity)
+    for each in works:
+        queue.push(each)
+    return queue
+
+
+def only(queue: WorkQueue) -> Lane:
+    ((lane, _),) = queue.heads()
+    return lane
+
+
+def end(queue: WorkQueue, ended: Work) -> None:
+    queue.removed(ended)
+    ended.phase = Phase.ENDED
+
+
+def test_first_in_first_out_within_a_level() -> None:
+    works = [work(at=moment) for moment in (0.0, 0.1, 0.2)]
+    queue = filled(*works)
+    assert queue.take(only(queue), 10) == works
+    assert len(queue) == 0
+
+
+def test_the_more_urgent_level_goes_first() -> None:
+    late, early = work(at=0.0, level=2), work(at=0.5, level=0)
+    queue = filled(late, early)
+    assert queue.take(only(queue), 10) == [early, late]
+
+
+def test_age_beats_priority_in_the_end() -> None:
+    old = work(at=0.0, level=1)
+    fresh = work(at=PATIENCE_S + 0.01, level=0)
+    assert (queue := filled(fresh, old)).take(only(queue), 1) == [old]
+    fresh = work(at=PATIENCE_S - 0.01, level=0)
+    assert (queue := filled(fresh, old)).take(only(queue), 1) == [fresh]
+
+
+def test_taking_stops_before_the_limit_and_nobody_overtakes() -> None:
+    first, big, small = work(1, 2, 3), work(4, 5), work(6)
+    queue = filled(first, big, small)
+    assert queue.take(only(queue), 4) == [first]
+    assert queue.take(only(queue), 4) == [big, small]
+
+
+def test_taking_gives_at_least_one() -> None:
+    big = work(1, 2, 3)
+    queue = filled(big, work(4))
+    assert queue.take(only(queue), 0) == [big]
+
+
+def test_each_key_has_its_own_line() -> None:
+    a, b = work(key="a"), work(key="b")
+    queue = filled(a, b)
+    assert [head for _, head in queue.heads()] == [a, b]
+    assert [queue.take(lane, 10) for lane, _ in list(queue.heads())] == [[a], [b]]
+    assert list(queue.heads()) == []
+    assert queue.lanes == {}
+
+
+def test_the_queue_is_bounded_in_requests() -> None:
+    queue = filled(work(1, 2, 3), work(), capacity=2)
+    with pytest.raises(Overloaded, match="holds 2"):
+        queue.push(work())
+    assert len(queue) == 2
+    assert only(queue).rows == 4
+
+
+def test_room_for_several_or_none() -> None:
+    queue = filled(work(), capacity=3)
+    queue.check_room(2)
+    with pytest.raises(Overloaded):
+        queue.check_room(3)
+
+
+def test_work_that_ends_leaves_the_counts_at_once_and_makes_room() -> None:
+    gone, stays = work(1, 2), work(3)
+    queue = filled(gone, stays, capacity=2)
+    end(queue, gone)
+    assert len(queue) == 1
+    assert only(queue).rows == 1
+    queue.push(work())
+    assert queue.take(only(queue), 10)[0] is stays
+
+
+def test_ended_work_in_the_middle_is_never_taken() -> None:
+    works = [work(index) for index in range(5)]
+    queue = filled(*works)
+    for index in (1, 3):
+        end(queue, works[index])
+    assert queue.take(only(queue), 10) == [works[0], works[2], works[4]]
+    assert len(queue) == 0
+
+
+def test_many_ended_do_not_pile_up_behind_a_live_one() -> None:
+    queue = filled(work(-1), capacity=1000)
+    for value in range(10_000):
+        passing = work(value)
+        queue.push(passing)
+        end(queue, passing)
+    assert len(queue) == 1
+    assert sum(len(line) for line in queue.lanes[None].levels.values()) < 200
+
+
+def test_keys_of_ended_work_do_not_pile_up() -> None:
+    queue = WorkQueue(1000)
+    for value in range(10_000):
+        passing = work(key=value)
+        queue.push(passing)
+        end(queue, passing)
+    assert len(queue.lanes) < 200
