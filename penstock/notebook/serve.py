@@ -38,12 +38,12 @@ class Server:
     Use it as a context manager, or call `stop()`; it also stops when Python ends.
     """
 
-    def __init__(self, app: App, name: str):
+    def __init__(self, app: App, name: str, folder: tempfile.TemporaryDirectory[str]):
         self.name = name
         self._app = app
         self._loop = _new_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, name=f"penstock-{name}", daemon=True)
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder = folder
         self._client: Client | None = None
         self._stopped = False
 
@@ -71,12 +71,11 @@ class Server:
         finally:
             self._loop.call_soon_threadsafe(self._loop.stop)
             self._thread.join(STOP_S)
-            if self._folder is not None:
-                self._folder.cleanup()
+            self._loop.close()
+            self._folder.cleanup()
 
-    def start(self, folder: tempfile.TemporaryDirectory[str] | None) -> None:
+    def start(self) -> None:
         """Starts the thread and waits until the model is ready. Raises `ModelFileError`, with the reason."""
-        self._folder = folder
         self._thread.start()
         atexit.register(self.stop)
         try:
@@ -127,18 +126,35 @@ def serve(
     options = _settings(settings)
     label = name or _name_of(model)
     folder = tempfile.TemporaryDirectory(prefix="penstock-")
+    try:
+        app = App(Config(http=HttpSettings(port=_free_port(port))))
+        app.add(*_model(model, example, label, Path(folder.name), options, trust, output))
+        server = Server(app, label, folder)
+        server.start()
+    except BaseException:
+        folder.cleanup()
+        raise
+    return server
+
+
+def _model(
+    model: Any,
+    example: Any,
+    label: str,
+    folder: Path,
+    options: DeploymentSettings,
+    trust: str | tuple[str, ...],
+    output: Output | None,
+) -> tuple[ModelSpec, DeploymentSettings, Callable[[str], Runtime] | None]:
+    """What to serve and how; an object is written into `folder` for its workers."""
     create: Callable[[str], Runtime] | None = None
     if isinstance(model, (str, Path)):
         spec = spec_of(label, ModelSettings(source=str(model), trust=trust, output=output), Path.cwd())
     elif options.placement == "inline":
         spec, create = _inline_spec(label, example), lambda _: CallableRuntime(model)
     else:
-        spec = _written(model, Path(folder.name) / label, example, output or "both")
-    app = App(Config(http=HttpSettings(port=_free_port(port))))
-    app.add(spec, options, create)
-    server = Server(app, label)
-    server.start(folder)
-    return server
+        spec = _written(model, folder / label, example, output or "both")
+    return spec, options, create
 
 
 def _settings(given: dict[str, Any]) -> DeploymentSettings:
