@@ -71,7 +71,7 @@ class Client:
         those wanted (default: all); with one, a row's output is its value, with several a dict.
         `timeout_ms`: the server gives up after that. Raises the server's error as its class.
         """
-        if isinstance(inputs, np.ndarray) and wants_binary(inputs):
+        if is_frame(inputs) or (isinstance(inputs, np.ndarray) and wants_binary(inputs)):
             return self._predict_binary(inputs, model, outputs, timeout_ms)
         message: dict[str, Any] = {"inputs": rows_of(inputs)}
         if outputs is not None:
@@ -145,17 +145,13 @@ class Client:
     # --- how
 
     def _predict_binary(
-        self, array: Array, model: str | None, outputs: Sequence[str] | None, timeout_ms: float | None
+        self, inputs: Any, model: str | None, outputs: Sequence[str] | None, timeout_ms: float | None
     ) -> list[Any]:
-        """The same answer as by JSON, by way of the model's signature."""
+        """The same answer as by JSON, by way of the model's signature; NaN stays NaN."""
         name = self._only_model() if model is None else model
         signature = self._signature(name)
-        if len(signature.inputs) != 1:
-            takes = ", ".join(spec.name for spec in signature.inputs[:20])
-            raise BadInput(f"model {name!r} takes several inputs ({takes}); send a DataFrame, or rows with these names")
-        spec = signature.inputs[0]
-        answer = self._infer(name, {spec.name: fitted(array, spec)}, outputs, timeout_ms)
-        return tensors_to_rows(signature, answer)
+        tensors = frame_tensors(inputs, signature) if is_frame(inputs) else array_tensors(inputs, signature)
+        return tensors_to_rows(signature, self._infer(name, tensors, outputs, timeout_ms))
 
     def _only_model(self) -> str:
         names = list(dict.fromkeys(model["name"] for model in self.models()))
@@ -218,11 +214,9 @@ def wants_binary(array: Array) -> bool:
 
 
 def rows_of(inputs: Any) -> list[Any]:
-    """A list of rows from a list, an array, a DataFrame (a dict per row) or a Series (a value per row)."""
-    if hasattr(inputs, "to_dict") and hasattr(inputs, "columns"):
-        rows: list[Any] = inputs.to_dict(orient="records")
-    elif hasattr(inputs, "tolist"):
-        rows = inputs.tolist()
+    """A list of rows from a list, an array or a Series."""
+    if hasattr(inputs, "tolist"):
+        rows: list[Any] = inputs.tolist()
     elif isinstance(inputs, (list, tuple)):
         rows = list(inputs)
     else:
@@ -259,9 +253,41 @@ def _has_nan(value: Any) -> bool:
     return isinstance(value, (float, np.floating)) and not math.isfinite(value)
 
 
+def is_frame(inputs: Any) -> bool:
+    """Whether this is a table with named columns, such as a pandas DataFrame."""
+    return hasattr(inputs, "columns") and hasattr(inputs, "to_numpy")
+
+
+def array_tensors(array: Array, signature: Signature) -> dict[str, Tensor]:
+    """An array as a model's only input, in its datatype."""
+    if len(signature.inputs) != 1:
+        takes = ", ".join(spec.name for spec in signature.inputs[:20])
+        raise BadInput(f"the model takes several inputs; send a DataFrame with the columns: {takes}")
+    spec = signature.inputs[0]
+    return {spec.name: fitted(array, spec)}
+
+
+def frame_tensors(frame: Any, signature: Signature) -> dict[str, Tensor]:
+    """A table's columns as inputs of their names; a model with one matrix takes the whole table.
+
+    Raises `BadInput` for columns that the model does not have, and values that do not fit.
+    """
+    specs = {spec.name: spec for spec in signature.inputs}
+    names = [str(name) for name in frame.columns]
+    if len(specs) == 1 and names != list(specs):
+        return array_tensors(np.asarray(frame), signature)
+    unknown = [name for name in names if name not in specs]
+    if unknown:
+        raise BadInput(f"unknown column {', '.join(unknown[:5])}; the model takes: {', '.join(list(specs)[:20])}")
+    arrays = zip(names, (np.asarray(frame[name]) for name in frame.columns), strict=True)
+    return {name: fitted(array.reshape(-1, *specs[name].shape[1:]), specs[name]) for name, array in arrays}
+
+
 def fitted(array: Array, spec: TensorSpec) -> Tensor:
     """The array in the input's datatype. Raises `BadInput` when values would change, as by JSON they may not."""
     wanted = DTYPES[spec.datatype]
+    if spec.datatype == "BYTES" and array.dtype.kind in "OUS":
+        return Tensor.of(array)
     if spec.datatype == "BF16" or array.dtype.kind not in TAKES.get(wanted.kind, ""):
         raise BadInput(f"input {spec.name!r} must be {spec.datatype}, got an array of {array.dtype}")
     with np.errstate(over="ignore", invalid="ignore"):

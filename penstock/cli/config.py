@@ -62,7 +62,7 @@ def examined(file: Path) -> tuple[list[Problem], Config | None]:
 
 def sources(config: Config, file: Path) -> list[Problem]:
     """What is wrong with the sources of the models: not there, not served, not trusted."""
-    from penstock.app import spec_of
+    from penstock.config.models import spec_of
 
     problems = []
     for name, model in config.models.items():

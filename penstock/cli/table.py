@@ -1,0 +1,136 @@
+"""What a person sees when a server is up: the models, where they answer, and a curl to paste for each."""
+
+from __future__ import annotations
+
+import json
+import shlex
+import sys
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any, Protocol
+
+from penstock.core.model import ModelSpec, State
+from penstock.core.signature import Signature, TensorSpec
+from penstock.core.tensors import DTYPES
+from penstock.scheduling.settings import DeploymentSettings
+
+if TYPE_CHECKING:
+    from rich.console import Console
+    from rich.table import Table
+
+MANY = 6
+"""Inputs or labels beyond which the table only counts them."""
+LONG = 1200
+"""Characters of JSON beyond which a curl is not for pasting."""
+
+
+class Shown(Protocol):
+    """A model version as the table sees it."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    @property
+    def signature(self) -> Signature | None: ...
+
+    @property
+    def settings(self) -> DeploymentSettings: ...
+
+    @property
+    def state(self) -> State: ...
+
+    @property
+    def threads(self) -> int: ...
+
+
+def startup(models: Sequence[Shown], url: str, console: Console | None = None) -> None:
+    """Prints the table, the URLs, and one curl per model."""
+    from rich.console import Console
+
+    console = console or Console(file=sys.stdout)
+    console.print(table(models))
+    console.print(
+        f"Serving at [bold]{url}[/]   docs {url}/docs   metrics {url}/metrics\n", highlight=False, soft_wrap=True
+    )
+    for model in models:
+        # Not through rich's wrapping: the line is for pasting.
+        console.file.write(f"{curl(model, url)}\n\n")
+    console.print("Ctrl-C stops it, after the requests it has accepted.", style="dim", highlight=False)
+    console.file.flush()
+
+
+def table(models: Sequence[Shown]) -> Table:
+    """One line per model version."""
+    from rich import box
+    from rich.table import Table
+
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    for title in ("model", "version", "runtime", "takes", "gives", "workers"):
+        made.add_column(title, overflow="fold")
+    for model in models:
+        made.add_row(*(_plain(cell) for cell in cells(model)))
+    return made
+
+
+def cells(model: Shown) -> list[str]:
+    """A model's line."""
+    spec, settings = model.spec, model.settings
+    signature = model.signature or Signature(())
+    state = "" if model.state is State.READY else f" ({model.state.lower()})"
+    where = "in the server" if settings.placement == "inline" else f"{settings.replicas} × {threads(model.threads)}"
+    takes, gives = compact(signature.inputs), compact(signature.outputs)
+    return [spec.name + state, spec.version, spec.runtime, takes, gives, where]
+
+
+def threads(count: int) -> str:
+    """Such as "2 threads"."""
+    return f"{count} thread{'' if count == 1 else 's'}"
+
+
+def compact(specs: Sequence[TensorSpec]) -> str:
+    """Inputs or outputs in few characters: input FP32[n, 4]"""
+    if len(specs) > MANY:
+        kinds = ", ".join(sorted({spec.datatype for spec in specs}))
+        return f"{len(specs)} columns: {specs[0].name}, {specs[1].name}, ... ({kinds})"
+    return ", ".join(f"{spec.name} {spec.datatype}{shape(spec.shape)}" for spec in specs) or "?"
+
+
+def shape(sizes: Sequence[int]) -> str:
+    """Such as [n, 4]; a column has none."""
+    if tuple(sizes) == (-1,):
+        return ""
+    return "[" + ", ".join("n" if size == -1 else str(size) for size in sizes) + "]"
+
+
+def curl(model: Shown, url: str) -> str:
+    """A command that asks the model, with a row of its example or zeros."""
+    body = json.dumps({"inputs": [example_row(model)]}, ensure_ascii=False)
+    path = f"{url}/models/{model.spec.name}/predict"
+    if len(body) > LONG:
+        return f"# {model.spec.name}: its rows are too long to show; see {url}/docs and POST to {path}"
+    return f"curl {path} -d {shlex.quote(body)}"
+
+
+def example_row(model: Shown) -> Any:
+    """One row that the model takes."""
+    if model.spec.example:
+        return model.spec.example[0]
+    signature = model.signature
+    if signature is None or not signature.inputs:
+        return 0
+    values = {spec.name: zeros(spec, batched=signature.batched) for spec in signature.inputs if not spec.optional}
+    return next(iter(values.values())) if len(signature.inputs) == 1 else values
+
+
+def zeros(spec: TensorSpec, *, batched: bool) -> Any:
+    """One row's value of an input: zeros, or an empty text; one where any size fits."""
+    kind = DTYPES[spec.datatype].kind
+    value: Any = "" if kind == "O" else False if kind == "b" else 0 if kind in "iu" else 0.0
+    for size in reversed(spec.shape[1:] if batched else spec.shape):
+        value = [value] * (1 if size == -1 else size)
+    return value
+
+
+def _plain(cell: str) -> Any:
+    from rich.text import Text
+
+    return Text(cell)
