@@ -41,10 +41,12 @@ class Connection(asyncio.Protocol):
         self.transport: asyncio.Transport
         self.drive: Drive | None = None
         self.stream: Stream | None = None
-        self._parser = httptools.HttpRequestParser(self)
+        self._parser: Any = httptools.HttpRequestParser(self)
         self._waiting: deque[tuple[HttpRequest, bool]] = deque()
         self._pumping = False
+        self._blocked = False
         self._keep_alive = True
+        self._repeated = 0
         self._reset()
 
     def _reset(self) -> None:
@@ -79,7 +81,7 @@ class Connection(asyncio.Protocol):
         try:
             self._parser.feed_data(data)
         except httptools.HttpParserUpgrade:
-            self.refuse(BadInput("this server speaks HTTP/1.1 only; send the request without Upgrade"))
+            self._end_after_answers()
         except httptools.HttpParserCallbackError as error:
             self.refuse(error.__context__ if isinstance(error.__context__, PenstockError) else _malformed())
         except httptools.HttpParserError:
@@ -115,12 +117,14 @@ class Connection(asyncio.Protocol):
         name = name.lower()
         if name in self._headers:
             value = self._headers[name] + b", " + value
+            self._repeated += len(name) + 2
         self._headers[name] = value
 
     def on_headers_complete(self) -> None:
         headers, limits = self._headers, self.server.limits
-        if self._head_bytes > limits.head and len(self._url) + _size(headers) > limits.head:
+        if self._head_bytes > limits.head and len(self._url) + _size(headers) + self._repeated > limits.head:
             raise _head_too_large(limits.head)
+        self._repeated = 0
         if self.phase == HEAD:
             self.phase = BODY
         if b"content-length" in headers:
@@ -179,7 +183,7 @@ class Connection(asyncio.Protocol):
         if self._pumping:
             return
         self._pumping = True
-        while self._waiting and self.phase != CLOSING and self.drive is None and self.stream is None:
+        while self._waiting and not (self.drive or self.stream or self._blocked or self.phase == CLOSING):
             request, self._keep_alive = self._waiting.popleft()
             self.phase = BUSY
             drive = Drive(self.server.app(request), self._answered)
@@ -228,21 +232,34 @@ class Connection(asyncio.Protocol):
             return
         self.phase = BODY if self._url else IDLE
         self.since = self.server.now
+        self._go_on()
+
+    def _go_on(self) -> None:
+        """What waits is answered before more is read; a client that does not read is not served more."""
         if self._waiting:
             self._pump()
-        elif not self.transport.is_reading():
+        elif not self._blocked and not self.transport.is_reading():
             self.transport.resume_reading()
+
+    def _end_after_answers(self) -> None:
+        """What follows is not ours to read: the requests before it are answered, then the connection ends."""
+        self._parser = Deaf()
+        if self._waiting:
+            self._waiting.append((self._waiting.pop()[0], False))
+        elif self.drive is not None or self.stream is not None:
+            self._keep_alive = False
+        else:
+            self.phase = CLOSING
+            self.transport.close()
 
     def refuse(self, error: PenstockError) -> None:
         """Answers a request that could not be read, then closes: its rest is unknown."""
         if self.phase == CLOSING:
             return
-        busy = self.drive is not None or self.stream is not None
-        self.phase = CLOSING
-        self._waiting.clear()
-        if busy:
-            self.transport.close()
+        if self.drive is not None or self.stream is not None or self._waiting:
+            self._end_after_answers()
             return
+        self.phase = CLOSING
         response = self.server.refusal(error)
         self._write(wire.head(response, self.server.date, wire.body_length(response.body), True), response.body)
         if self.transport.can_write_eof():
@@ -274,12 +291,25 @@ class Connection(asyncio.Protocol):
             self.transport.abort()
 
     def pause_writing(self) -> None:
+        self._blocked = True
         if self.stream is not None:
             self.stream.pause()
+        else:
+            self.transport.pause_reading()
 
     def resume_writing(self) -> None:
+        self._blocked = False
         if self.stream is not None:
             self.stream.resume()
+        elif self.drive is None and self.phase != CLOSING:
+            self._go_on()
+
+
+class Deaf:
+    """The parser of a connection that reads no more."""
+
+    def feed_data(self, data: bytes) -> None:
+        """Nothing."""
 
 
 def _size(headers: dict[bytes, bytes]) -> int:

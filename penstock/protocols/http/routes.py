@@ -53,7 +53,7 @@ class Routes:
     def _walk(self, path: str) -> tuple[dict[str, Door], tuple[str, ...]]:
         node, parameters = self._root, []
         for segment in path[1:].rstrip("/").split("/"):
-            child = node.children.get(segment)
+            child = node.children.get(segment) if segment != "{}" else None
             if child is None and segment and (child := node.children.get("{}")) is not None:
                 parameters.append(unquote(segment, errors="replace"))
             if child is None:
