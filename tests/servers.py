@@ -25,7 +25,7 @@ COMMAND = (sys.executable, "-m", "penstock.cli.main", "serve")
 READY_S = 60.0
 MOODY = str(Path(__file__).parent / "fixtures" / "moody.py") + ":predict"
 INTERNALS = re.compile(
-    r'Traceback|File "|0x[0-9a-f]{6,}|/(?:tmp|home|root|usr|var|opt|etc|work|proc)\b|\.py\b|site-packages'
+    r'Traceback|File "|0x[0-9a-f]{6,}|/(?:tmp|home|root|usr|var|opt|work|proc)\b|\.py\b|site-packages'
 )
 
 

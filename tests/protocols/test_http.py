@@ -68,6 +68,10 @@ def test_other_paths_are_not_found(routes: Routes, path: bytes) -> None:
         routes.find("POST" if path.endswith(b"predict") else "GET", path)
 
 
+def test_braces_in_a_path_are_a_name_like_any_other(routes: Routes) -> None:
+    assert routes.find("GET", b"/models/{}") == (other, ("{}",))
+
+
 def test_an_encoded_slash_stays_inside_its_segment(routes: Routes) -> None:
     assert routes.find("POST", b"/models/..%2f..%2fetc/predict") == (other, ("../../etc",))
 

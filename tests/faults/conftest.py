@@ -1,0 +1,32 @@
+"""Servers to attack: short limits, so that waiting for them is short too."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from tests.servers import Server, configured, moody
+
+MIB = 2**20
+SHORT: dict[str, Any] = {"body": 16 * MIB, "head_s": 2.0, "body_grace_s": 2.0, "idle_s": 4.0, "write_stall_s": 2.0}
+
+
+@pytest.fixture(scope="module")
+def hasty() -> Iterator[Server]:
+    """A server that soon loses patience; every test of a module harms it in turn, none may break it."""
+    with configured({"moody": moody()}, http={"limits": SHORT}) as server:
+        server.is_well()
+        workers, memory = server.workers(), server.memory()
+        yield server
+        assert server.workers() == workers, "a worker was restarted"
+        assert server.memory() < memory * 1.05 + 40 * MIB, "memory did not come back"
+
+
+@pytest.fixture(autouse=True)
+def ends_well(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Each case ends with a normal answer to a normal request."""
+    yield
+    if "hasty" in request.fixturenames:
+        request.getfixturevalue("hasty").is_well()
