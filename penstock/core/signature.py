@@ -76,7 +76,8 @@ class Fit(msgspec.Struct, frozen=True):
             if tensor.datatype != spec.datatype:
                 raise BadInput(f"input {name!r} must be {spec.datatype}, got {tensor.datatype}")
             shape = tensor.array.shape
-            check_shape(spec, shape)
+            if shape[1:] != spec.shape[1:] or not (batched and shape):
+                check_shape(spec, shape)
             if batched:
                 if rows < 0:
                     rows = shape[0]

@@ -5,34 +5,35 @@ from __future__ import annotations
 import asyncio
 import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import msgspec
 
 from penstock.core.clock import Clock, system_clock
-from penstock.core.deadline import NEVER
-from penstock.core.errors import BadInput, Cancelled, Loading, ModelFailed, PenstockError, Unavailable, by_code
+from penstock.core.errors import Loading, PenstockError, Unavailable, by_code
 from penstock.core.model import ModelSpec, ModelStats, State
-from penstock.core.reply import Meta, Outcome, Reply
-from penstock.core.request import Generation, Request
-from penstock.core.signature import Fit, Signature
+from penstock.core.reply import Reply
+from penstock.core.request import Request
+from penstock.core.signature import Signature
 from penstock.core.tensors import Tensor, Tensors
 from penstock.runtimes.contract import Runtime
 from penstock.scheduling.batching import choice
+from penstock.scheduling.batching.policy import BatchingSettings
 from penstock.scheduling.dispatcher import Batch, Dispatcher
+from penstock.scheduling.intake import Intake
 from penstock.scheduling.messages import Load
 from penstock.scheduling.queue import WorkQueue
 from penstock.scheduling.replica import ReplicaLink, batch_frame
 from penstock.scheduling.settings import DeploymentSettings
+from penstock.scheduling.status import gauges_of, reason_of, state_of
 from penstock.scheduling.supervision import Supervisor
-from penstock.scheduling.ticket import KeyMaker, Parts, split_rows
-from penstock.scheduling.work import Work
 from penstock.telemetry.logs import logger
 from penstock.telemetry.recorder import Recorder
 
 log = logger("scheduling")
+DRAIN_POLL_S = 0.02
 
 
 class Deployment:
@@ -67,135 +68,37 @@ class Deployment:
         batching = settings.batching
         self.dispatcher = Dispatcher(queue, choice.create(batching), supervisor, replay=settings.pure)
         self._links = [ReplicaLink(index, self) for index in range(settings.replicas)]
-        self._fit: Fit | None = None
-        self._keys: KeyMaker | None = None
-        self._timeout_s = settings.timeout_ms / 1000
-        self._max_rows = batching.max_size
+        self._intake: Intake | None = None
         self._poked = False
         self._timer: asyncio.TimerHandle | None = None
-        self._drained: asyncio.Event | None = None
         self._closed = False
-        self._last_failure = ""
-
-    # --- what the path calls
+        self._last_end = ""
 
     async def __call__(self, request: Request) -> Reply:
         """Queues a request. Raises `BadInput` when it does not fit the signature, `Unavailable`
         when the model cannot take it now."""
-        fit = self._fit
-        if fit is None:
+        if self._intake is None:
             raise self._not_loaded()
-        payload = request.payload
-        if isinstance(payload, Generation):
-            raise BadInput("this model takes tensors, not a text generation request")
-        try:
-            rows = fit.rows(payload)
-            if request.outputs is not None:
-                check_outputs(request.outputs, fit.signature)
-            return self._accept(request, payload, rows)
-        except PenstockError as error:
-            self.recorder.error(error.code)
-            raise
-
-    def _accept(self, request: Request, tensors: Tensors, rows: int) -> Reply:
-        now = self._clock()
-        if rows > self._max_rows and fit_batched(self._fit):
-            return self._accept_large(request, tensors, rows, now)
-        work = self._work(request, tensors, rows, now)
-        reply = Reply(Meta(*self.labels), partial(self._cancel, work))
-        work.owner = reply
-        self.dispatcher.submit(work, now)
+        reply = self._intake.accept(request, self._clock())
         self._poke()
         return reply
-
-    def _accept_large(self, request: Request, tensors: Tensors, rows: int, now: float) -> Reply:
-        """Splits a request of more rows than a batch may have; all pieces are queued, or none."""
-        pieces = split_rows(tensors, rows, self._max_rows)
-        self.dispatcher.queue.check_room(len(pieces))
-        parts = Parts(self._ended)
-        reply = Reply(Meta(*self.labels), partial(self._cancel_all, parts))
-        parts.owner = reply
-        for piece in pieces:
-            count = next(iter(piece.values())).array.shape[0]
-            work = self._work(request, piece, count, now)
-            work.on_end = parts.part_ended
-            parts.works.append(work)
-        for work in parts.works:
-            self.dispatcher.submit(work, now)
-        self._poke()
-        return reply
-
-    def _cancel_all(self, parts: Parts) -> None:
-        for work in parts.works:
-            self._cancel(work)
-
-    def _work(self, request: Request, tensors: Tensors, rows: int, now: float) -> Work:
-        deadline = request.deadline if request.deadline != NEVER else now + self._timeout_s
-        assert self._keys is not None
-        key = self._keys.key(tensors) if rows else ("no rows",)
-        return Work(tensors, rows, self._ended, key=key, level=request.priority, deadline=deadline)
-
-    def _cancel(self, work: Work) -> None:
-        self.dispatcher.cancel(work, Cancelled("the request was cancelled"))
-
-    def _ended(self, work: Work, outcome: Outcome) -> None:
-        """A request's only end: numbers, then the reply."""
-        reply: Reply = work.owner
-        if isinstance(outcome, PenstockError):
-            if work.rows == 0 and isinstance(outcome, ModelFailed):
-                outcome = BadInput("the model does not take a request of zero rows")
-            self.recorder.error(outcome.code)
-        else:
-            meta = reply.meta
-            meta.queue_s = work.free - work.arrived
-            meta.batch_s = work.started - work.free
-            meta.compute_s = work.compute_s
-            meta.batch_rows = work.batch_rows
-            self.recorder.request(work.finished - work.arrived, meta.queue_s, meta.batch_s, meta.compute_s)
-        reply.settle(outcome)
-        if self._drained is not None:
-            self._poke()
 
     # --- how it is seen
 
     @property
     def state(self) -> State:
         """The truth about the workers."""
-        if self.failure is not None:
-            return State.FAILED
-        if self.dispatcher.draining:
-            return State.DRAINING
-        supervisor = self.dispatcher.supervisor
-        if supervisor.up:
-            return State.READY
-        return State.UNAVAILABLE if supervisor.was_ready else State.LOADING
+        return state_of(self.dispatcher, self.failure)
 
     @property
     def reason(self) -> str:
         """Why it is not ready, for people."""
-        if self.failure is not None:
-            return self.failure.message
-        return {
-            State.UNAVAILABLE: f"no worker is up; the last one ended: {self._last_failure}",
-            State.LOADING: "loading",
-            State.DRAINING: "finishing accepted work",
-        }.get(self.state, "")
+        return reason_of(self.state, self.failure, self._last_end)
 
     @property
     def stats(self) -> ModelStats:
         """Totals since start."""
-        phases = self.recorder.phases()
-        return ModelStats(
-            requests=phases["total"].count,
-            failures=sum(self.recorder.errors.values()),
-            rows=self.recorder.rows,
-            batches=self.recorder.batch_rows().count,
-            queue_s=phases["queue"].sum,
-            batch_s=phases["batch"].sum,
-            compute_s=phases["compute"].sum,
-            last_request_at=self.recorder.last_request_at,
-            batch_sizes=dict(self.recorder.by_size),
-        )
+        return self.recorder.stats()
 
     def config(self) -> dict[str, Any]:
         """The settings in force, as plain data."""
@@ -204,13 +107,7 @@ class Deployment:
 
     def gauges(self) -> dict[str, float]:
         """What the metrics page shows of the present."""
-        supervisor = self.dispatcher.supervisor
-        return {
-            "queue_depth": len(self.dispatcher.queue),
-            "in_flight": self.dispatcher.running,
-            "workers": supervisor.up,
-            "worker_restarts": supervisor.restarts,
-        }
+        return gauges_of(self.dispatcher)
 
     def worker_pids(self) -> list[int]:
         """Process ids of the workers that run."""
@@ -231,11 +128,11 @@ class Deployment:
     async def drain(self, patience_s: float) -> None:
         """Takes no more work, finishes what was accepted (up to `patience_s`), then stops the workers."""
         self.dispatcher.draining = True
-        self._drained = asyncio.Event()
-        self._poke()
-        try:
-            await asyncio.wait_for(self._drained.wait(), patience_s)
-        except TimeoutError:
+        until = self._clock() + patience_s
+        while not self.dispatcher.idle and self._clock() < until:
+            self._poke()
+            await asyncio.sleep(DRAIN_POLL_S)
+        if not self.dispatcher.idle:
             log.warning("drain_timeout", model=self.spec.name, seconds=patience_s)
         await self.close()
 
@@ -269,8 +166,6 @@ class Deployment:
                 self._links[replica_id].spawn()
         for replica_id, batch in decisions.start:
             self._send(replica_id, batch)
-        if self._drained is not None and self.dispatcher.idle:
-            self._drained.set()
         self._arm(decisions.wake_at)
 
     def _send(self, replica_id: int, batch: Batch) -> None:
@@ -308,21 +203,32 @@ class Deployment:
 
     def replica_ready(self, replica_id: int, signature: Signature, seconds: float) -> None:
         """A worker has loaded."""
-        if self._fit is None:
-            self.signature = signature
-            self._fit = Fit.of(signature)
-            self._keys = KeyMaker(signature)
-            if signature.fixed_rows:
-                self._max_rows = min(self._max_rows, signature.fixed_rows)
-                self.dispatcher.batcher = choice.create(limited(self.settings, signature.fixed_rows))
+        if self._intake is None:
+            self._open(signature)
         self.dispatcher.ready(replica_id, self._clock())
         log.info("worker_ready", model=self.spec.name, replica=replica_id, seconds=round(seconds, 3))
         self.loaded.set()
         self._poke()
 
+    def _open(self, signature: Signature) -> None:
+        """The model's signature is known: requests can be taken."""
+        self.signature = signature
+        max_rows = self.settings.batching.max_size
+        if signature.fixed_rows:
+            max_rows = min(max_rows, signature.fixed_rows)
+            self.dispatcher.batcher = choice.create(limited(self.settings.batching, max_rows))
+        self._intake = Intake(
+            signature,
+            self.labels,
+            self.dispatcher,
+            self.recorder,
+            timeout_s=self.settings.timeout_ms / 1000,
+            max_rows=max_rows,
+        )
+
     def load_failed(self, replica_id: int, code: str, message: str, detail: str) -> None:
         """A worker cannot load. The first time this is final; later it counts as a crash."""
-        self._last_failure = message
+        self._last_end = message
         log.error("load_failed", model=self.spec.name, reason=message, detail=detail)
         if not self.dispatcher.supervisor.was_ready:
             self.failure = by_code(code)(message)
@@ -351,29 +257,15 @@ class Deployment:
         if self._closed:
             return
         if not self.failure:
-            self._last_failure = how
+            self._last_end = how
             log.error("worker_exited", model=self.spec.name, replica=replica_id, how=how)
         self.dispatcher.exited(replica_id, self._clock())
         self._poke()
 
 
-def check_outputs(names: Iterable[str], signature: Signature) -> None:
-    """Raises `BadInput` for an output that the model does not have."""
-    known = signature.output_names()
-    for name in names:
-        if name not in known:
-            raise BadInput(f"unknown output {name[:64]!r}; the model gives: {', '.join(known[:20])}")
-
-
-def fit_batched(fit: Fit | None) -> bool:
-    """Whether rows of different requests may run together."""
-    return fit is not None and fit.signature.batched
-
-
-def limited(settings: DeploymentSettings, rows: int) -> Any:
+def limited(batching: BatchingSettings, rows: int) -> BatchingSettings:
     """Batching settings for a model that takes at most `rows` rows at a time."""
-    size = min(settings.batching.max_size, rows)
-    return msgspec.structs.replace(settings.batching, max_size=size, buckets=())
+    return msgspec.structs.replace(batching, max_size=min(batching.max_size, rows), buckets=())
 
 
 def cut_rows(outputs: dict[str, Tensor], start: int, stop: int) -> Tensors:

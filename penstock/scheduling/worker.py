@@ -2,7 +2,8 @@
 
     python -m penstock.scheduling.worker PARENT_PID SOCKET [SHARED_IN SHARED_OUT]
 
-The numbers are inherited descriptors. The process ends when the socket does, and on Linux when its parent does, however that ended.
+The numbers are inherited descriptors. The process ends when the socket does, and on Linux when its
+parent does, however that ended.
 """
 
 from __future__ import annotations

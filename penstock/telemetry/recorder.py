@@ -11,6 +11,7 @@ from collections import Counter
 
 import numpy as np
 
+from penstock.core.model import ModelStats
 from penstock.core.tensors import Array
 
 FOLD_AT = 4096
@@ -84,6 +85,21 @@ class Recorder:
         """Rows per batch."""
         self._fold()
         return self._batch_rows
+
+    def stats(self) -> ModelStats:
+        """Totals since start."""
+        phases = self.phases()
+        return ModelStats(
+            requests=phases["total"].count,
+            failures=sum(self.errors.values()),
+            rows=self.rows,
+            batches=self._batch_rows.count,
+            queue_s=phases["queue"].sum,
+            batch_s=phases["batch"].sum,
+            compute_s=phases["compute"].sum,
+            last_request_at=self.last_request_at,
+            batch_sizes=dict(self.by_size),
+        )
 
     def _fold(self) -> None:
         samples, self._samples = self._samples, []

@@ -1,0 +1,110 @@
+"""From a request to queued work, and from its end to the reply."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from penstock.core.deadline import NEVER
+from penstock.core.errors import BadInput, Cancelled, ModelFailed, PenstockError
+from penstock.core.reply import Meta, Outcome, Reply
+from penstock.core.request import Generation, Request
+from penstock.core.signature import Fit, Signature
+from penstock.core.tensors import Tensors
+from penstock.scheduling.dispatcher import Dispatcher
+from penstock.scheduling.ticket import KeyMaker, Parts, split_rows
+from penstock.scheduling.work import Work
+from penstock.telemetry.recorder import Recorder
+
+
+class Intake:
+    """Checks requests against one signature, queues them, and settles their replies.
+
+    `timeout_s`: for requests without a deadline. `max_rows`: larger requests are split.
+    """
+
+    def __init__(
+        self,
+        signature: Signature,
+        labels: tuple[str, str],
+        dispatcher: Dispatcher,
+        recorder: Recorder,
+        *,
+        timeout_s: float,
+        max_rows: int,
+    ):
+        self._signature = signature
+        self._labels = labels
+        self._dispatcher = dispatcher
+        self._recorder = recorder
+        self._timeout_s = timeout_s
+        self._max_rows = max_rows
+        self._fit = Fit.of(signature)
+        self._keys = KeyMaker(signature)
+
+    def accept(self, request: Request, now: float) -> Reply:
+        """Queues a request. Raises `BadInput` when it does not fit, `Unavailable` when it cannot wait."""
+        try:
+            tensors = request.payload
+            if isinstance(tensors, Generation):
+                raise BadInput("this model takes tensors, not a text generation request")
+            rows = self._fit.rows(tensors)
+            if request.outputs is not None:
+                self._check_outputs(request.outputs)
+            if rows > self._max_rows and self._signature.batched:
+                return self._accept_large(request, tensors, rows, now)
+            work = self._work(request, tensors, rows, now)
+            reply = work.owner = Reply(Meta(*self._labels), partial(self._cancel, work))
+            self._dispatcher.submit(work, now)
+        except PenstockError as error:
+            self._recorder.error(error.code)
+            raise
+        return reply
+
+    def _accept_large(self, request: Request, tensors: Tensors, rows: int, now: float) -> Reply:
+        """Splits a request of more rows than a batch may have; all pieces are queued, or none."""
+        pieces = split_rows(tensors, rows, self._max_rows)
+        self._dispatcher.queue.check_room(len(pieces))
+        parts = Parts(self._ended)
+        reply = parts.owner = Reply(Meta(*self._labels), partial(self._cancel_all, parts))
+        for piece in pieces:
+            count = next(iter(piece.values())).array.shape[0]
+            work = self._work(request, piece, count, now)
+            work.on_end = parts.part_ended
+            parts.works.append(work)
+        for work in parts.works:
+            self._dispatcher.submit(work, now)
+        return reply
+
+    def _work(self, request: Request, tensors: Tensors, rows: int, now: float) -> Work:
+        deadline = request.deadline if request.deadline != NEVER else now + self._timeout_s
+        key = self._keys.key(tensors) if rows else ("no rows",)
+        return Work(tensors, rows, self._ended, key=key, level=request.priority, deadline=deadline)
+
+    def _check_outputs(self, names: tuple[str, ...]) -> None:
+        known = self._signature.output_names()
+        for name in names:
+            if name not in known:
+                raise BadInput(f"unknown output {name[:64]!r}; the model gives: {', '.join(known[:20])}")
+
+    def _cancel(self, work: Work) -> None:
+        self._dispatcher.cancel(work, Cancelled("the request was cancelled"))
+
+    def _cancel_all(self, parts: Parts) -> None:
+        for work in parts.works:
+            self._cancel(work)
+
+    def _ended(self, work: Work, outcome: Outcome) -> None:
+        """A request's only end: numbers, then the reply."""
+        reply: Reply = work.owner
+        if isinstance(outcome, PenstockError):
+            if work.rows == 0 and isinstance(outcome, ModelFailed):
+                outcome = BadInput("the model does not take a request of zero rows")
+            self._recorder.error(outcome.code)
+        else:
+            meta = reply.meta
+            meta.queue_s = work.free - work.arrived
+            meta.batch_s = work.started - work.free
+            meta.compute_s = work.compute_s
+            meta.batch_rows = work.batch_rows
+            self._recorder.request(work.finished - work.arrived, meta.queue_s, meta.batch_s, meta.compute_s)
+        reply.settle(outcome)
