@@ -38,7 +38,9 @@ def work(
 ) -> Work:
     """Work of one row per value (one row without values)."""
     values = values or (0,)
-    made = Work(numbers(*values), len(values), Ends() if ends is None else ends, key=key, level=level, deadline=deadline)
+    made = Work(
+        numbers(*values), len(values), Ends() if ends is None else ends, key=key, level=level, deadline=deadline
+    )
     made.arrived = at
     return made
 
