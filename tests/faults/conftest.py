@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from tests.servers import Server, configured, moody
+from tests.servers import Server, configured, eventually, moody
 
 MIB = 2**20
 SHORT: dict[str, Any] = {"body": 16 * MIB, "head_s": 2.0, "body_grace_s": 2.0, "idle_s": 4.0, "write_stall_s": 2.0}
@@ -24,9 +24,23 @@ def hasty() -> Iterator[Server]:
         assert server.memory() < memory * 1.05 + 40 * MIB, "memory did not come back"
 
 
+@pytest.fixture(scope="module")
+def sturdy() -> Iterator[Server]:
+    """Two models whose workers may die; restarts pause for at most a second."""
+    supervision = {"backoff_s": 0.5, "max_backoff_s": 1.0, "crash_loop_after": 4}
+    settings = {"timeout_ms": 1500, "supervision": supervision}
+    with configured({"moody": moody(**settings), "other": moody(**settings)}) as server:
+        yield server
+
+
 @pytest.fixture(autouse=True)
 def ends_well(request: pytest.FixtureRequest) -> Iterator[None]:
-    """Each case ends with a normal answer to a normal request."""
+    """Each case ends with a normal answer to a normal request; workers that died may need a moment."""
     yield
     if "hasty" in request.fixturenames:
         request.getfixturevalue("hasty").is_well()
+    if "sturdy" in request.fixturenames:
+        server = request.getfixturevalue("sturdy")
+        eventually(lambda: server.ask("GET", "/readyz").status == 200, "the server did not become ready again")
+        server.is_well()
+        server.is_well("other")
