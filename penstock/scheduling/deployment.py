@@ -252,6 +252,12 @@ class Deployment:
         self.dispatcher.failed(replica_id, error, self._clock())
         self._poke()
 
+    def replica_exhausted(self, replica_id: int) -> None:
+        """A worker ran out of memory: a new one starts small."""
+        log.error("worker_exhausted", model=self.spec.name, replica=replica_id)
+        self.dispatcher.supervisor.recycle(replica_id, self._clock())
+        self._links[replica_id].kill()
+
     def replica_exited(self, replica_id: int, how: str) -> None:
         """A worker process has ended."""
         if self._closed:

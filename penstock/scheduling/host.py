@@ -59,7 +59,8 @@ class Host:
         try:
             outputs, seconds = self.run(unpack(message.inputs, body), message.inputs[0].shape)
         except PenstockError as error:
-            return pack(RunFailed(message.batch, error.code, error.message, error.detail or ""))
+            exhausted = isinstance(error.__cause__, MemoryError)
+            return pack(RunFailed(message.batch, error.code, error.message, error.detail or "", exhausted))
         out = Body()
         for name, (datatype, array) in outputs.items():
             out.add(name, datatype, [array], array.shape)

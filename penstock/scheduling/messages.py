@@ -55,12 +55,16 @@ class Ran(msgspec.Struct, tag="ran", array_like=True, frozen=True):
 
 
 class RunFailed(msgspec.Struct, tag="run_failed", array_like=True, frozen=True):
-    """Worker → server: the model raised; `code` as in the error tree, `detail` for the log."""
+    """Worker → server: the model raised; `code` as in the error tree, `detail` for the log.
+
+    `exhausted`: the worker ran out of memory, and a new one should take its place.
+    """
 
     batch: int
     code: str
     message: str
     detail: str = ""
+    exhausted: bool = False
 
 
 ToWorker = Load | Run

@@ -88,6 +88,8 @@ class ReplicaLink:
             self._deployment.load_failed(self.index, message.code, message.message, message.detail)
         else:
             self._deployment.replica_failed(self.index, error_of(message.code, message.message, message.detail))
+            if message.exhausted:
+                self._deployment.replica_exhausted(self.index)
 
     def exited(self, how: str) -> None:
         """The worker is gone."""

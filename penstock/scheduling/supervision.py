@@ -110,6 +110,12 @@ class Supervisor:
         if not replica.killed:
             self._move(replica, Life.IDLE, now, math.inf)
 
+    def recycle(self, replica_id: int, now: float) -> None:
+        """An idle worker is ended from outside; it takes no more batches, and `exited` follows."""
+        replica = self.replicas[replica_id]
+        replica.killed = True
+        self._move(replica, Life.STARTING, now, math.inf)
+
     def exited(self, replica_id: int, now: float) -> Any:
         """The worker is gone; returns the batch that it was running."""
         replica = self.replicas[replica_id]
