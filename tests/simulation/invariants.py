@@ -364,6 +364,9 @@ class Ledger:
         for key, lane in queue.lanes.items():
             if lane.rows != self.rows_of_key.get(key, 0):
                 raise Violation("counts", f"lane {key} says {lane.rows} rows, {self.rows_of_key.get(key, 0)} wait")
+        expected = sum(sent.work.deadline < math.inf for sent in self.live)
+        if watched(dispatcher) != expected:
+            raise Violation("counts", f"{watched(dispatcher)} deadlines are watched, {expected} live work has one")
         busy = any(worker.batch for worker in self.workers)
         if dispatcher.idle == bool(self.live or busy):
             raise Violation("drained", f"idle is {dispatcher.idle}; {len(self.live)} live, busy workers: {busy}")

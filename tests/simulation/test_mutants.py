@@ -136,6 +136,13 @@ class ForgetsRetriesLeft(Dispatcher):
         return super()._claim([work for work in works if work.phase is Phase.QUEUED], now)
 
 
+class ForgetsToUnwatch(Dispatcher):
+    """The deadlines of ended work stay."""
+
+    def _end(self, work: Work, outcome: Outcome) -> None:
+        work.end(outcome)
+
+
 class Oversleeps(Dispatcher):
     """Asks to be woken a little late."""
 
@@ -371,6 +378,7 @@ MUTANTS: list[tuple[Build, set[str]]] = [
     (partial(build, dispatcher=ReplaysInCompany), {"poison"}),
     (partial(build, dispatcher=IdleByRows), {"drained"}),
     (partial(build, dispatcher=ForgetsRetriesLeft), {"drained"}),
+    (partial(build, dispatcher=ForgetsToUnwatch), {"counts"}),
     (partial(build, dispatcher=Oversleeps), {"wake"}),
     (partial(build, dispatcher=NeverWakes), {"wake"}),
     (partial(build, dispatcher=Spins), {"wake"}),
