@@ -1,0 +1,79 @@
+"""The gate counts every accepted request exactly once, however it ends."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from penstock.admission.gate import AdmissionSettings, Gate
+from penstock.core.errors import BadInput, Draining, ModelFailed, Overloaded
+from penstock.core.reply import Meta, Reply
+from penstock.core.request import Request
+
+
+class Downstream:
+    """The next step: hands out replies that the test ends."""
+
+    def __init__(self) -> None:
+        self.replies: list[Reply] = []
+        self.error: Exception | None = None
+
+    async def __call__(self, request: Request) -> Reply:
+        if self.error is not None:
+            raise self.error
+        self.replies.append(Reply(Meta()))
+        return self.replies[-1]
+
+
+def gate(limit: int) -> tuple[Gate, Downstream]:
+    downstream = Downstream()
+    return Gate(downstream, AdmissionSettings(max_in_flight=limit)), downstream
+
+
+def ask(step: Gate) -> Reply:
+    return asyncio.run(step(Request("1", "m", {})))
+
+
+def test_full_is_refused_until_one_ends() -> None:
+    step, downstream = gate(2)
+    ask(step)
+    ask(step)
+    with pytest.raises(Overloaded) as refusal:
+        ask(step)
+    assert refusal.value.retry_after_s
+    downstream.replies[0].settle({})
+    ask(step)
+    assert step.in_flight == 2
+
+
+@pytest.mark.parametrize("how", ["settle", "fail", "close", "close twice"])
+def test_every_end_frees_one_place(how: str) -> None:
+    step, downstream = gate(1)
+    ask(step)
+    reply = downstream.replies[0]
+    if how == "settle":
+        reply.settle({})
+    elif how == "fail":
+        reply.settle(ModelFailed("no"))
+    else:
+        reply.close()
+    if how == "close twice":
+        reply.close()
+    assert step.in_flight == 0
+
+
+def test_a_refusal_below_takes_no_place() -> None:
+    step, downstream = gate(1)
+    downstream.error = BadInput("no")
+    with pytest.raises(BadInput):
+        ask(step)
+    assert step.in_flight == 0
+
+
+def test_draining_takes_nothing_new() -> None:
+    step, downstream = gate(1)
+    step.draining = True
+    with pytest.raises(Draining):
+        ask(step)
+    assert downstream.replies == []

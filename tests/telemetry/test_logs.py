@@ -1,0 +1,29 @@
+"""Logs are one JSON object per line, whatever the values hold."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+
+PROGRAM = """
+from penstock.telemetry import logs
+logs.configure("info", "json")
+log = logs.logger("tests")
+log.debug("hidden")
+log.info("said", request_id="a\\r\\nb\\u2028c", number=1)
+try:
+    raise ValueError("boom")
+except ValueError:
+    log.exception("broke")
+"""
+
+
+def test_one_object_per_line() -> None:
+    done = subprocess.run([sys.executable, "-c", PROGRAM], capture_output=True, text=True, timeout=60, check=True)
+    assert done.stdout == ""
+    said, broke = [json.loads(line) for line in done.stderr.splitlines()]
+    assert said["event"] == "said"
+    assert said["request_id"] == "a\r\nb\u2028c"
+    assert (said["level"], said["room"]) == ("info", "tests")
+    assert "ValueError: boom" in broke["exception"]
