@@ -94,11 +94,13 @@ def example_tensors(signature: Signature, example: Any) -> Tensors:
     arrays = _arrays(signature, example)
     if arrays.keys() != {spec.name for spec in signature.inputs} and len(arrays) == len(signature.inputs):
         arrays = {spec.name: array for spec, array in zip(signature.inputs, arrays.values(), strict=True)}
-    return {
-        spec.name: Tensor(spec.datatype, arrays[spec.name].astype(DTYPES[spec.datatype], copy=False))
-        for spec in signature.inputs
-        if spec.name in arrays
-    }
+    return {spec.name: _typed(spec.datatype, arrays[spec.name]) for spec in signature.inputs if spec.name in arrays}
+
+
+def _typed(datatype: str, array: Array) -> Tensor:
+    if datatype == "BF16":
+        return Tensor(datatype, (array.astype(np.float32).view(np.uint32) >> 16).astype(np.uint16))
+    return Tensor(datatype, array.astype(DTYPES[datatype], copy=False))
 
 
 def _arrays(signature: Signature, example: Any) -> dict[str, Array]:
@@ -126,6 +128,8 @@ def example_rows(signature: Signature, example: Any) -> list[Any] | None:
         return None
     tensors = example_tensors(signature, example)
     first = {name: _readable(t.array[:MAX_EXAMPLE_ROWS], t.datatype) for name, t in tensors.items()}
+    if any(t.datatype == "BF16" for t in tensors.values()):
+        return None
     if not first or sum(t.array.size for t in first.values()) > MAX_EXAMPLE_VALUES:
         return None
     return [row for row in tensors_to_rows(Signature(signature.inputs), first) if _finite(row)] or None

@@ -7,6 +7,7 @@ import importlib.util
 import inspect
 import pickle
 import sys
+import sysconfig
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -248,7 +249,7 @@ def save(obj: Any, folder: Path, example: Any) -> Saved:
     import cloudpickle
 
     try:
-        (folder / "function.pkl").write_bytes(cloudpickle.dumps(obj))
+        (folder / "function.pkl").write_bytes(_pickled(obj))
     except Exception as error:
         raise ModelFileError(f"the function cannot be written: {type(error).__name__}: {error}"[:500]) from error
     return Saved(
@@ -260,6 +261,28 @@ def save(obj: Any, folder: Path, example: Any) -> Saved:
         libraries={"cloudpickle": cloudpickle.__version__},
         options={"frame": True} if examples.is_frame(example) else {},
     )
+
+
+def _pickled(obj: Any) -> bytes:
+    """The object with its own module's code in it, so that it runs where that module cannot be imported."""
+    import cloudpickle
+
+    module = sys.modules.get(getattr(obj, "__module__", None) or type(obj).__module__)
+    if module is None or not _is_own(module):
+        return bytes(cloudpickle.dumps(obj))
+    cloudpickle.register_pickle_by_value(module)
+    try:
+        return bytes(cloudpickle.dumps(obj))
+    finally:
+        cloudpickle.unregister_pickle_by_value(module)
+
+
+def _is_own(module: Any) -> bool:
+    """Whether it is the person's own code: neither installed, nor Python's."""
+    file = getattr(module, "__file__", None)
+    if file is None or module.__name__ == "__main__" or module.__name__.startswith("penstock."):
+        return False
+    return not any(Path(file).is_relative_to(path) for path in set(sysconfig.get_paths().values()))
 
 
 def _predictor(obj: Any) -> Callable[..., Any]:

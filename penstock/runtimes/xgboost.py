@@ -13,7 +13,7 @@ from penstock.core.errors import ModelFileError
 from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature
 from penstock.core.tensors import Array
-from penstock.runtimes import classes
+from penstock.runtimes import classes, xgboost_check
 from penstock.runtimes.boosters import BoosterRuntime, Task, infer_inputs, softmax
 from penstock.runtimes.contract import Saved
 from penstock.runtimes.files import read
@@ -24,7 +24,9 @@ class XgboostRuntime(BoosterRuntime):
 
     def open(self, spec: ModelSpec) -> tuple[Task, list[str], int]:
         """Reads the file. Raises `ModelFileError` when XGBoost cannot."""
-        booster = open_booster(read(spec), spec.threads)
+        data = read(spec)
+        xgboost_check.check(data)
+        booster = open_booster(data, spec.threads)
         return task(booster), list(booster.feature_names or ()), int(booster.num_features())
 
 

@@ -179,8 +179,7 @@ def test_a_folder_can_be_moved_and_copied(folder: Path, tmp_path: Path) -> None:
 def test_saving_replaces_whole_or_not_at_all(folder: Path) -> None:
     before = sorted(path.name for path in folder.iterdir())
     with pytest.raises(FileNotFoundError), saving.replacing(folder) as fresh:
-        (fresh / "half").touch()
-        (fresh / "gone").rename(fresh / "other")
+        shutil.copyfile(folder / "gone", fresh / "half")
     assert sorted(path.name for path in folder.iterdir()) == before
     with saving.replacing(folder) as fresh:
         (fresh / "new").touch()
