@@ -21,6 +21,7 @@ from penstock.core.tensors import Tensor, Tensors
 from penstock.runtimes.contract import Runtime
 from penstock.scheduling.batching import choice
 from penstock.scheduling.batching.policy import BatchingSettings
+from penstock.scheduling.batching.single import SingleBatcher
 from penstock.scheduling.dispatcher import Batch, Dispatcher
 from penstock.scheduling.intake import Intake
 from penstock.scheduling.messages import Load
@@ -217,6 +218,8 @@ class Deployment:
         if signature.fixed_rows:
             max_rows = min(max_rows, signature.fixed_rows)
             self.dispatcher.batcher = choice.create(limited(self.settings.batching, max_rows))
+        if not signature.batched:
+            self.dispatcher.batcher = SingleBatcher()
         self._intake = Intake(
             signature,
             self.labels,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from penstock.core.deadline import NEVER
-from penstock.core.errors import BadInput, Cancelled, ModelFailed, PenstockError
+from penstock.core.errors import BadInput, Cancelled, ModelFailed, PenstockError, TooLarge
 from penstock.core.reply import Meta, Outcome, Reply
 from penstock.core.request import Generation, Request
 from penstock.core.signature import Fit, Signature
@@ -13,7 +13,10 @@ from penstock.core.tensors import Tensors
 from penstock.scheduling.dispatcher import Dispatcher
 from penstock.scheduling.ticket import KeyMaker, Parts, split_rows
 from penstock.scheduling.work import Work
+from penstock.telemetry.logs import logger
 from penstock.telemetry.recorder import Recorder
+
+log = logger("scheduling")
 
 
 class Intake:
@@ -63,17 +66,30 @@ class Intake:
     def _accept_large(self, request: Request, tensors: Tensors, rows: int, now: float) -> Reply:
         """Splits a request of more rows than a batch may have; all pieces are queued, or none."""
         pieces = split_rows(tensors, rows, self._max_rows)
-        self._dispatcher.queue.check_room(len(pieces))
-        parts = Parts(self._ended)
+        self._check_pieces(len(pieces))
+        parts = Parts(self._ended, self._cancel)
         reply = parts.owner = Reply(Meta(*self._labels), partial(self._cancel_all, parts))
         for piece in pieces:
             count = next(iter(piece.values())).array.shape[0]
             work = self._work(request, piece, count, now)
             work.on_end = parts.part_ended
             parts.works.append(work)
-        for work in parts.works:
-            self._dispatcher.submit(work, now)
+        for number, work in enumerate(parts.works):
+            try:
+                self._dispatcher.submit(work, now)
+            except PenstockError:
+                parts.on_end = _nobody_waits
+                del parts.works[number:]
+                self._cancel_all(parts)
+                raise
         return reply
+
+    def _check_pieces(self, pieces: int) -> None:
+        """Raises `TooLarge` for a request that could never be queued whole, `Overloaded` for one that cannot now."""
+        queue = self._dispatcher.queue
+        if pieces > queue.capacity:
+            raise TooLarge(f"at most {queue.capacity * self._max_rows} rows in one request; send it in several")
+        queue.check_room(pieces)
 
     def _work(self, request: Request, tensors: Tensors, rows: int, now: float) -> Work:
         deadline = request.deadline if request.deadline != NEVER else now + self._timeout_s
@@ -107,4 +123,12 @@ class Intake:
             meta.compute_s = work.compute_s
             meta.batch_rows = work.batch_rows
             self._recorder.request(work.finished - work.arrived, meta.queue_s, meta.batch_s, meta.compute_s)
-        reply.settle(outcome)
+        try:
+            reply.settle(outcome)
+        except Exception:
+            # Whoever waits must not harm the rest of the batch.
+            log.exception("reply_broken", model=self._labels[0])
+
+
+def _nobody_waits(work: Work, outcome: Outcome) -> None:
+    """The end of a request that was refused before it was accepted."""

@@ -32,12 +32,16 @@ class KeyMaker:
 
 
 class Parts:
-    """The pieces of one large request; their outputs are put together in order."""
+    """The pieces of one large request; their outputs are put together in order.
 
-    def __init__(self, on_end: Callable[[Work, Outcome], None]):
+    `on_end` is told of the whole's end, once; when a piece has failed, `abandon` gets the others.
+    """
+
+    def __init__(self, on_end: Callable[[Work, Outcome], None], abandon: Callable[[Work], None]):
         self.works: list[Work] = []
         self.owner: Any = None
-        self._on_end = on_end
+        self.on_end = on_end
+        self._abandon = abandon
         self._outcomes: dict[int, Outcome] = {}
         self._ended = False
 
@@ -56,7 +60,10 @@ class Parts:
         self._ended = True
         work.owner = self.owner
         work.arrived = self.works[0].arrived
-        self._on_end(work, outcome)
+        self.on_end(work, outcome)
+        if isinstance(outcome, PenstockError):
+            for other in self.works:
+                self._abandon(other)
 
     def _joined_or_error(self) -> Outcome:
         try:

@@ -17,7 +17,7 @@ from tests.scheduling.works import Ends, numbers, values_of
 
 def parts_of(*pieces: list[int]) -> tuple[Parts, Ends]:
     ends = Ends()
-    parts = Parts(ends)
+    parts = Parts(ends, lambda work: None)
     parts.owner = "the reply"
     for number, piece in enumerate(pieces):
         made = Work(numbers(*piece), len(piece), parts.part_ended)

@@ -222,14 +222,16 @@ class World:
     def _send_large(self, rows: int, key: object) -> None:
         """A request of more rows than a batch may have: pieces, put together again by `Parts`."""
         ids, deadline = self._new_ids(rows), self._deadline()
-        parts = Parts(self._whole_ended)
-        parts.owner = parts
         pieces: list[Sent] = []
+        by_work: dict[Work, Sent] = {}
+        parts = Parts(self._whole_ended, lambda work: self._cancel(by_work[work]))
+        parts.owner = parts
         for piece in split_rows(tensors_of(ids), rows, self.settings.max_size):
             own = piece["id"].array.tolist()
             work = Work(piece, len(own), partial(self._part_ended, parts), key=key, deadline=deadline)
             parts.works.append(work)
             pieces.append(Sent(work, own, self._kind(), self._new_content()))
+            by_work[work] = pieces[-1]
         self._wholes[parts] = ids
         for number, sent in enumerate(pieces):
             if self._submit(sent) is None:
