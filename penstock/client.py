@@ -105,6 +105,11 @@ class Client:
         found: list[dict[str, Any]] = self._json("GET", "/models")["models"]
         return found
 
+    def stats(self, model: str) -> dict[str, Any]:
+        """Totals of a model since its start: rows (`inference_count`), batches (`execution_count`), durations."""
+        found: dict[str, Any] = self._json("GET", f"/v2/models/{quote(model, '')}/stats")["model_stats"][0]
+        return found
+
     def ready(self) -> bool:
         """Whether every model takes requests; False when nothing answers."""
         try:

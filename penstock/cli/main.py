@@ -23,7 +23,7 @@ class Verb(NamedTuple):
 
 VERBS = {
     "serve": Verb("penstock.cli.serve", "serve", "Serve models over HTTP: files, folders, functions or a YAML file."),
-    "demo": Verb("penstock.cli.demo", "demo", "Train three small models, serve them, and ask them over HTTP."),
+    "demo": Verb("penstock.cli.demo.command", "demo", "Train three small models, serve them, and ask them over HTTP."),
     "config": Verb("penstock.cli.config", "app", "Check a YAML file, or print its schema for editors."),
     "trust": Verb("penstock.cli.trust", "app", "Which model files may run code when loaded."),
     "doctor": Verb("penstock.cli.doctor", "doctor", "Look this machine over: what works, what lacks, how to fix it."),
