@@ -9,7 +9,6 @@ import msgspec
 from penstock.config.schema import ModelSettings
 from penstock.core.model import ModelSpec
 from penstock.repository import sources
-from penstock.repository.trust import parse_digests
 from penstock.runtimes import registry
 from penstock.scheduling.settings import DeploymentSettings
 
@@ -23,7 +22,7 @@ def spec_of(name: str, model: ModelSettings, base: Path) -> ModelSpec:
         model.source,
         name=name,
         version=model.version,
-        trust=parse_digests(trust),
+        trust=frozenset(trust),
         base=base,
         runtime=model.runtime,
         output=model.output,
