@@ -138,9 +138,9 @@ def test_a_hang_that_holds_the_gil_is_answered_in_time_and_its_worker_killed(stu
 
 
 def test_a_hang_does_not_make_others_wait_for_ever(sturdy: Server) -> None:
-    answers = together([lambda value=value: timed(sturdy, value) for value in (HANG, 1.0, 2.0, 3.0)])  # type: ignore[misc]
+    answers = together([lambda value=value: timed(sturdy, value) for value in (HANG + 0.5, 1.0, 2.0, 3.0)])  # type: ignore[misc]
     assert all(seconds < 15 for seconds, _ in answers)
-    assert all(answer.status in (200, 503, 504) for _, answer in answers)
+    assert {answer.status for _, answer in answers} <= {200, 503, 504}, answers
 
 
 def test_out_of_memory_is_unavailable_and_the_worker_is_recycled(sturdy: Server) -> None:
