@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import logging
-import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -13,16 +10,14 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from penstock.core.errors import BadInput, MissingExtra, ModelFileError, PenstockError, UntrustedFile
+from penstock.core.errors import BadInput, ModelFileError
 from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import Array, bytes_array
 from penstock.runtimes import classes, examples, tables
 from penstock.runtimes.contract import Saved
-from penstock.runtimes.files import digest, read, read_trusted
+from penstock.runtimes.estimators import check_fitted, pickled, read_pickle, read_skops, version_warnings
 from penstock.runtimes.shapes import Arrays, empty_outputs, no_rows, settled, with_outputs
-
-log = logging.getLogger("penstock.runtimes.sklearn")
 
 # Sentences with which scikit-learn refuses rows; other errors are the model's own.
 _INPUT_FAULTS = ("Input X", "Input contains", "Found unknown categories", "could not convert string", "X contains")
@@ -46,7 +41,7 @@ class SklearnRuntime:
 
     def load(self, spec: ModelSpec) -> Signature:
         """Reads the file and finds out what the model takes and gives."""
-        with _version_warnings(spec.name):
+        with version_warnings(spec.name):
             self.model = read_skops(spec) if spec.format == "skops" else read_pickle(spec)
         _limit_threads(self.model, spec.threads)
         self._methods = methods(self.model, spec.output)
@@ -154,73 +149,6 @@ def as_output(values: Any) -> Array:
     return bytes_array(array) if array.dtype.kind in "OUS" else array
 
 
-def read_pickle(spec: ModelSpec) -> Any:
-    """Unpickles a joblib or pickle file that somebody vouched for."""
-    data = read_trusted(spec, f"a {spec.format or 'pickle'} file")
-    import joblib
-
-    try:
-        return joblib.load(io.BytesIO(data))
-    except ModuleNotFoundError as error:
-        raise MissingExtra(
-            f"the file needs the library {error.name}, which is not installed here; for xgboost, lightgbm and "
-            "torch models install the extra of that name, such as: pip install 'penstock[xgboost]'"
-        ) from error
-    except Exception as error:
-        raise _unreadable(error) from error
-
-
-def read_skops(spec: ModelSpec) -> Any:
-    """Reads a skops file: only types that skops itself trusts, unless somebody vouched for the file."""
-    data = read(spec)
-    try:
-        import skops.io
-    except ImportError as error:
-        raise MissingExtra("skops files need the extra: pip install 'penstock[sklearn]'") from error
-    try:
-        unknown = skops.io.get_untrusted_types(data=data)
-        if unknown and not (spec.trusted and spec.sha256):
-            raise _untrusted_types(data, unknown)
-        return skops.io.loads(data, trusted=unknown)
-    except PenstockError:
-        raise
-    except Exception as error:
-        raise _unreadable(error) from error
-
-
-def _untrusted_types(data: bytes, unknown: list[str]) -> UntrustedFile:
-    listed = ", ".join(unknown[:10]) + (" and more" if len(unknown) > 10 else "")
-    what = f"this skops file holds types that skops does not know to be safe ({listed}): it"
-    return UntrustedFile.naming(what, digest(data))
-
-
-def _unreadable(error: Exception) -> ModelFileError:
-    import sklearn
-
-    reason = f"{type(error).__name__}: {error}"[:300]
-    return ModelFileError(
-        f"the file cannot be read with scikit-learn {sklearn.__version__} ({reason}); it may be damaged, or written "
-        "by another version"
-    )
-
-
-@contextmanager
-def _version_warnings(name: str) -> Iterator[None]:
-    """Turns scikit-learn's version warnings, one per estimator, into one clear sentence."""
-    from sklearn.exceptions import InconsistentVersionWarning
-
-    with warnings.catch_warnings(record=True) as caught:
-        warnings.simplefilter("always")
-        yield
-    foreign = [item.message for item in caught if isinstance(item.message, InconsistentVersionWarning)]
-    if foreign:
-        here, there = foreign[0].current_sklearn_version, foreign[0].original_sklearn_version
-        log.warning(
-            "model %r was saved with scikit-learn %s and runs on %s: its answers may differ; save it again with %s, "
-            "or install %s", name, there, here, here, there,
-        )  # fmt: skip
-
-
 @contextmanager
 def _input_faults() -> Iterator[None]:
     try:
@@ -247,8 +175,8 @@ def accepts(obj: object) -> bool:
 
 def save(obj: Any, folder: Path, example: Any) -> Saved:
     """Writes model.joblib. Raises `ModelFileError` when the model is not fitted or cannot be pickled."""
-    _check_fitted(obj)
-    (folder / "model.joblib").write_bytes(_pickled(obj))
+    check_fitted(obj)
+    (folder / "model.joblib").write_bytes(pickled(obj))
     inputs = infer_inputs(obj, example)
     return Saved(
         file="model.joblib",
@@ -260,40 +188,6 @@ def save(obj: Any, folder: Path, example: Any) -> Saved:
         libraries=_libraries(),
         options={"categories": found} if (found := _categories(example)) else {},
     )
-
-
-def _check_fitted(obj: Any) -> None:
-    from sklearn.exceptions import NotFittedError
-    from sklearn.utils.validation import check_is_fitted
-
-    try:
-        check_is_fitted(obj)
-    except NotFittedError as error:
-        raise ModelFileError(f"this {type(obj).__qualname__} is not fitted yet; call fit first") from error
-    except TypeError:
-        return
-
-
-def _pickled(obj: Any) -> bytes:
-    import cloudpickle
-    import joblib
-
-    buffer = io.BytesIO()
-    try:
-        joblib.dump(obj, buffer)
-        # What a notebook defines is pickled by its name, which means nothing in another process.
-        if b"__main__" not in buffer.getvalue():
-            return buffer.getvalue()
-        return bytes(cloudpickle.dumps(obj))
-    except Exception:
-        return _cloudpickled(obj, cloudpickle)
-
-
-def _cloudpickled(obj: Any, cloudpickle: Any) -> bytes:
-    try:
-        return bytes(cloudpickle.dumps(obj))
-    except Exception as error:
-        raise ModelFileError(f"the model cannot be written: {type(error).__name__}: {error}"[:500]) from error
 
 
 def _classes(obj: Any) -> list[Any] | None:
