@@ -12,7 +12,7 @@ from penstock.core.errors import ConfigError, ModelFileError, UntrustedFile
 from penstock.core.model import ModelSpec
 from penstock.repository.formats import FORMATS, SYNONYMS, Format, identify
 from penstock.repository.manifest import MANIFEST, NAME, Manifest, model_file, read_manifest
-from penstock.repository.trust import TrustStore, digest_of
+from penstock.repository.trust import TrustStore, digest_of, parse_digests
 
 _MODULE = re.compile(r"[A-Za-z_]\w*(\.[A-Za-z_]\w*)*:[A-Za-z_]\w*(\.[A-Za-z_]\w*)*")
 _PYTHON_FILE = re.compile(r"(.+\.py):([A-Za-z_]\w*(?:\.[A-Za-z_]\w*)*)")
@@ -36,7 +36,7 @@ def resolve(
 ) -> ModelSpec:
     """Describes the model at a source: a file, a model folder, "module:attribute" or "file.py:attribute".
 
-    `trust`: digests, from `parse_digests`, that may run code besides those in the person's `store`. `base`:
+    `trust`: digests ("sha256:...") that may run code, besides those in the person's `store`. `base`:
     where relative paths start (default: the working folder). What is None comes from the manifest.
     The spec's runtime is empty when only the format decides it; its platform always is.
     Raises `ModelFileError` that says what is wrong with the source, `UntrustedFile` with the exact
@@ -44,7 +44,7 @@ def resolve(
     """
     base = Path.cwd() if base is None else base
     found = _find(source, base)
-    trusted = _Trust(trust, store)
+    trusted = _Trust(parse_digests(trust), store)
     if isinstance(found, str):
         known = _of_python(found, runtime, base)
     elif found.is_dir():

@@ -45,14 +45,14 @@ def test_refusal_names_digest_flag_and_yaml(bomb: Path, tmp_path: Path) -> None:
 
 
 def test_the_flag_of_the_refusal_works(bomb: Path) -> None:
-    spec = resolve(str(bomb), trust=parse_digests([f"sha256:{digest_of(bomb)}"]))
+    spec = resolve(str(bomb), trust=frozenset({f"sha256:{digest_of(bomb)}"}))
     assert spec.trusted
     assert spec.sha256 == digest_of(bomb)
 
 
 def test_another_digest_does_not(bomb: Path) -> None:
     with pytest.raises(UntrustedFile):
-        resolve(str(bomb), trust=parse_digests([f"sha256:{DIGEST}"]))
+        resolve(str(bomb), trust=frozenset({f"sha256:{DIGEST}"}))
 
 
 def test_the_store_works_until_the_file_changes(bomb: Path) -> None:
