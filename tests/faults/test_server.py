@@ -25,9 +25,11 @@ from tests.servers import (
     configured,
     cpu_seconds,
     eventually,
+    listening_port,
     moody,
     predict_bytes,
     read_all,
+    refused,
     serving,
     status_of,
     together,
@@ -180,6 +182,27 @@ def test_a_second_sigterm_ends_it_at_once() -> None:
         for thread in threads:
             thread.join(30)
         eventually(lambda: not any(map(alive, workers)), "workers outlived the server")
+
+
+def test_a_model_that_loads_is_unavailable_not_unknown(tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
+    slow = tmp_path / "slow.py"
+    slow.write_text(
+        f"import os, time\nwhile not os.path.exists({str(gate)!r}):\n    time.sleep(0.02)\n"
+        "def predict(x: list[float]) -> list[float]:\n    return [2 * value for value in x]\n"
+    )
+    with serving(f"{slow}:predict", "--name", "moody", wait=False) as server:
+        server.port = eventually(lambda: listening_port(server.pid), "it does not listen while it loads")
+        for path in ("/models/moody/predict", "/v2/models/moody/infer"):
+            tensor = {"name": "x", "shape": [1], "datatype": "FP64", "data": [1]}
+            answer = server.ask("POST", path, {"inputs": [tensor] if "infer" in path else [1]})
+            refused(answer, 503)
+            assert int(answer.headers["retry-after"]) >= 1
+        assert [server.ask("GET", path).status for path in ("/livez", "/readyz", "/health")] == [200, 503, 503]
+        assert server.ask("GET", "/openapi.json").status == 200
+        gate.touch()
+        server.wait_ready()
+        server.is_well()
 
 
 def test_sigterm_while_a_model_still_loads(tmp_path: Path) -> None:

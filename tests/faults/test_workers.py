@@ -189,6 +189,8 @@ def test_a_burst_is_shed_early_and_what_is_accepted_is_answered() -> None:
         for sock in socks:
             sock.sendall(predict_bytes(BRISK, "Connection: close"))
         health_s = timed_health(server)
+        eventually(lambda: timed(server, 1)[1].status == 503, "the queue never filled")
+        assert min(timed(server, 1)[0] for _ in range(5)) < 0.5, "refusals are slow"
         started = time.monotonic()
         answers = [answer_of_socket(sock) for sock in socks]
         assert time.monotonic() - started < 30
