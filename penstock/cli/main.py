@@ -26,7 +26,9 @@ VERBS = {
     "demo": Verb("penstock.cli.demo.command", "demo", "Train three small models, serve them, and ask them over HTTP."),
     "config": Verb("penstock.cli.config", "app", "Check a YAML file, or print its schema for editors."),
     "trust": Verb("penstock.cli.trust", "app", "Which model files may run code when loaded."),
-    "doctor": Verb("penstock.cli.doctor", "doctor", "Look this machine over: what works, what lacks, how to fix it."),
+    "doctor": Verb(
+        "penstock.cli.doctor.command", "doctor", "Look this machine over: what works, and what mends the rest."
+    ),
     "version": Verb("penstock.cli.version", "version", "The versions of Penstock and what it stands on."),
 }
 
