@@ -12,7 +12,7 @@ from typing import Any
 import msgspec
 
 from penstock.core.clock import Clock, system_clock
-from penstock.core.errors import Loading, PenstockError, Unavailable, by_code
+from penstock.core.errors import Loading, ModelFileError, PenstockError, Unavailable, by_code
 from penstock.core.model import ModelSpec, ModelStats, State
 from penstock.core.reply import Reply
 from penstock.core.request import Request
@@ -35,6 +35,8 @@ from penstock.telemetry.recorder import Recorder
 
 log = logger("scheduling")
 DRAIN_POLL_S = 0.02
+LOAD_TRIES = 2
+"""Workers that may die while they load a model for the first time before it is given up."""
 
 
 class Deployment:
@@ -269,6 +271,10 @@ class Deployment:
             self._last_end = how
             log.error("worker_exited", model=self.spec.name, replica=replica_id, how=how)
         self.dispatcher.exited(replica_id, self._clock())
+        supervisor = self.dispatcher.supervisor
+        if not (supervisor.was_ready or self.failure) and supervisor.replicas[replica_id].deaths >= LOAD_TRIES:
+            message = f"the worker died while it loaded the model ({how}); the file may be damaged, or memory too small"
+            self.load_failed(replica_id, ModelFileError.code, message, "")
         self._poke()
 
 
