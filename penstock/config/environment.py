@@ -74,10 +74,11 @@ def _key(part: str, known: Iterable[str], path: Path) -> str:
     if part in names:
         return names[part]
     wrong = variable((*path, part))
-    near = get_close_matches(wrong, _variables(Config, ()), n=1)
+    siblings = [variable((*path, key)) for key in names.values()]
+    near = get_close_matches(wrong, siblings + _variables(Config, ()), n=1)
     if near:
         raise Wrong(f"names no setting; did you mean {near[0]}?")
-    raise Wrong(f"names no setting; known are: {', '.join(variable((*path, key)) for key in names.values())}")
+    raise Wrong(f"names no setting; known are: {', '.join(siblings)}")
 
 
 def _variables(kind: type, path: Path) -> list[str]:
