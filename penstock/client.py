@@ -48,11 +48,8 @@ class Client:
     def __init__(self, url: str = "http://127.0.0.1:8000", timeout_s: float = 30.0, *, connections: int = 32):
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
-        self._base = urllib3.util.parse_url(self.url).path or ""
-        try:
-            self._pool = urllib3.connection_from_url(self.url, maxsize=connections, retries=False)
-        except urllib3.exceptions.HTTPError as error:
-            raise ConfigError(f"{url!r} is no URL such as http://127.0.0.1:8000") from error
+        self._base = _path_of(self.url)
+        self._pool = urllib3.connection_from_url(self.url, maxsize=connections, retries=False)
         self._signatures: dict[str, Signature] = {}
 
     # --- asking models
@@ -209,6 +206,17 @@ class Client:
             raise Unavailable(f"nothing answers at {self.url}; is the server running?") from error
         except urllib3.exceptions.HTTPError as error:
             raise Unavailable(f"the connection to {self.url} failed: {type(error).__name__}") from error
+
+
+def _path_of(url: str) -> str:
+    """The path that a server's URL begins with. Raises `ConfigError` for what is no URL of HTTP."""
+    try:
+        parsed = urllib3.util.parse_url(url)
+    except urllib3.exceptions.LocationParseError:
+        parsed = None
+    if parsed is None or parsed.scheme not in ("http", "https") or not parsed.host:
+        raise ConfigError(f"{url!r} is no URL such as http://127.0.0.1:8000")
+    return parsed.path or ""
 
 
 def wants_binary(array: Array) -> bool:
