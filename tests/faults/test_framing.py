@@ -17,6 +17,7 @@ from tests.servers import (
     Server,
     cpu_seconds,
     eventually,
+    peak,
     predict_bytes,
     read_all,
     refused,
@@ -129,7 +130,9 @@ def test_a_compression_bomb(hasty: Server, coding: str, bits: int) -> None:
     packer = zlib.compressobj(9, wbits=bits)
     bomb = b"".join(packer.compress(b"\0" * MIB) for _ in range(500)) + packer.flush()
     assert len(bomb) < MIB
+    before = peak(hasty.pid)
     refused(hasty.ask("POST", PATH, bomb, {"Content-Encoding": coding}), 413)
+    assert peak(hasty.pid) - before < 100 * MIB, "the bomb was unpacked"
 
 
 @pytest.mark.parametrize("coding", ["br", "zstd", "compress", "gzip, gzip", "../gzip"])

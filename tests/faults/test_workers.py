@@ -119,9 +119,19 @@ def test_segfaults_again_and_again_take_out_that_model_alone(sturdy: Server) -> 
     eventually(lambda: sturdy.predict(1).status == 200, "the model did not come back")
 
 
+def in_one_batch(server: Server, values: list[float]) -> list[Answer]:
+    """Answers to requests that wait together behind a slow one, and so run in one batch."""
+    slow = threading.Thread(target=server.predict, args=(SLOW,))
+    slow.start()
+    eventually(lambda: gauge(server, "in_flight") > 0, "the slow request never ran")
+    answers = together([lambda value=value: server.predict(value) for value in values])  # type: ignore[misc]
+    slow.join(20)
+    return answers
+
+
 def test_the_neighbours_of_a_fatal_request_are_answered(sturdy: Server) -> None:
     values = [CRASH + 0.7, *map(float, range(8))]
-    answers = together([lambda value=value: sturdy.predict(value) for value in values])  # type: ignore[misc]
+    answers = in_one_batch(sturdy, values)
     assert answers[0].status in (500, 503, 504)
     for value, answer in zip(values[1:], answers[1:], strict=True):
         assert answer.status == 503 or answer.json()["outputs"] == [2 * value], answer
@@ -152,7 +162,8 @@ def test_out_of_memory_is_unavailable_and_the_worker_is_recycled(sturdy: Server)
 def test_a_model_that_raises_fails_its_own_request_alone(sturdy: Server) -> None:
     before = restarts(sturdy)
     values = [RAISE, *map(float, range(10))]
-    answers = together([lambda value=value: sturdy.predict(value) for value in values])  # type: ignore[misc]
+    answers = in_one_batch(sturdy, values)
+    assert max(size["batch_size"] for size in stats(sturdy)["batch_stats"]) >= 5
     assert [answer.status for answer in answers] == [500] + [200] * 10
     assert [answer.json()["outputs"] for answer in answers[1:]] == [[2 * value] for value in values[1:]]
     says_nothing_internal(answers[0].body)
