@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -89,6 +90,8 @@ def root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; a wrong file or setting ends with its message and status 2."""
+    # From 1.29 on, ONNX Runtime reports models to its maker unless told not to; workers inherit this.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         app(arguments, prog_name="penstock")
     except SetupError as error:
