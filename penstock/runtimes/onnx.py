@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 import shutil
 from pathlib import Path
 from typing import Any
@@ -125,12 +126,20 @@ def _spec(node: Any, name: str | None = None) -> TensorSpec:
     return TensorSpec(name or node.name, datatype, shape)
 
 
+def library() -> Any:
+    """ONNX Runtime, told not to report the names of models to its maker, as its Linux builds do since 1.29."""
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
 def open_session(spec: ModelSpec) -> Any:
     """An inference session over the file's bytes. Raises `ModelFileError` with the reason."""
     data = read(spec)
     outside = external_data.locations(data)
     external_data.check(Path(spec.path).parent, outside)
-    import onnxruntime
+    onnxruntime = library()
 
     options = session_options(spec.threads)
     if outside:
@@ -158,7 +167,7 @@ def _check_device(session: Any, device: str, cuda: bool) -> None:
 
 def session_options(threads: int) -> Any:
     """Options for a worker that shares its machine with others: its own threads, and no spinning."""
-    import onnxruntime
+    onnxruntime = library()
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
@@ -170,7 +179,7 @@ def session_options(threads: int) -> Any:
 
 def providers(device: str) -> list[Any]:
     """ONNX Runtime's execution providers for a device. Raises `MissingExtra` when CUDA is asked for and absent."""
-    import onnxruntime
+    onnxruntime = library()
 
     cuda = "CUDAExecutionProvider" in onnxruntime.get_available_providers()
     if device == "cpu" or (device == "auto" and not cuda):
@@ -231,6 +240,6 @@ def _copy_outside(source: Path, folder: Path, names: set[str]) -> None:
 
 
 def _libraries() -> dict[str, str]:
-    import onnxruntime
+    onnxruntime = library()
 
     return {"onnxruntime": onnxruntime.__version__}

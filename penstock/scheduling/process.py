@@ -150,6 +150,7 @@ def launch(
     for name in THREAD_VARIABLES:
         environment.setdefault(name, str(threads))
     environment["PYTHONUNBUFFERED"] = "1"
+    environment.setdefault("ORT_DISABLE_TELEMETRY", "1")
     descriptors = [theirs.fileno(), *(region.descriptor for region in (inwards, outwards) if region is not None)]
     command = [sys.executable, "-m", "penstock.scheduling.worker", str(os.getpid()), *map(str, descriptors)]
     return subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=environment)

@@ -1,21 +1,15 @@
-"""One HTTP/1.1 connection: bytes to requests, responses to bytes, within limits.
-
-Parsing is llhttp's (httptools), which refuses ambiguous framing: two Content-Length, or one beside
-Transfer-Encoding. Requests of one connection are answered in order, one at a time.
-"""
+"""One HTTP/1.1 connection: its requests are answered in order, one at a time, until either side ends it."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
 from typing import TYPE_CHECKING, Any
 
-import httptools
-
-from penstock.core.errors import BadInput, HeadTooLarge, PenstockError, SlowClient, TooLarge
+from penstock.core.errors import PenstockError, SlowClient
 from penstock.protocols.http import wire
 from penstock.protocols.http.drive import Drive
-from penstock.protocols.http.message import HttpRequest, HttpResponse
+from penstock.protocols.http.message import HttpResponse
+from penstock.protocols.http.reader import RequestReader, Upgrade
 from penstock.protocols.http.receiver import LARGE, BodyReceiver
 from penstock.protocols.http.streaming import Stream
 
@@ -23,45 +17,33 @@ if TYPE_CHECKING:
     from penstock.protocols.http.server import HttpServer
 
 LINGER_S = 2.0
-
-
-# What a connection waits for. Plain integers: they are compared several times per request.
-IDLE, HEAD, BODY, BUSY, CLOSING = range(5)
+JOIN = 65_536
+"""Bytes up to which head and body go out as one piece."""
 
 
 class Connection(asyncio.Protocol):
-    """Lives as long as its socket."""
+    """Lives as long as its socket.
+
+    `busy`: a request is being answered. `closing`: nothing more is read or answered. `since`: when
+    it began to wait for what it waits for now.
+    """
 
     def __init__(self, server: HttpServer):
         self.server = server
-        self.phase = HEAD
-        self.since = server.now
-        self.written = 0
-        self.write_since = server.now
         self.transport: asyncio.Transport
-        self.drive: Drive | None = None
-        self.stream: Stream | None = None
-        self._parser: Any = httptools.HttpRequestParser(self)
-        self._waiting: deque[tuple[HttpRequest, bool]] = deque()
-        self._pumping = False
-        self._blocked = False
+        self.busy = self.closing = False
+        self.since = self._write_since = server.now
+        self._reader = RequestReader(server.limits, server.heads)
+        self._drive: Drive | None = None
+        self._stream: Stream | None = None
+        self._pumping = self._blocked = self._deaf = self._served = False
         self._keep_alive = True
-        self._repeated = 0
-        self._reset()
-
-    def _reset(self) -> None:
-        self._url = b""
-        self._headers: dict[bytes, bytes] = {}
-        self._body: bytes | list[bytes] = b""
-        self._received = 0
-        self._head_bytes = 0
-        self._chunks = 0
-        self._length = 0
+        self._unwritten = 0
 
     @property
-    def has_bytes(self) -> bool:
-        """Whether a part of a request has arrived."""
-        return self._head_bytes > 0
+    def idle(self) -> bool:
+        """Whether it neither answers nor reads a request."""
+        return not (self.busy or self.closing or self._reader.begun or self._reader.ready)
 
     # --- bytes in
 
@@ -70,111 +52,56 @@ class Connection(asyncio.Protocol):
         self.server.opened(self)
 
     def data_received(self, data: bytes) -> None:
-        phase = self.phase
-        if phase == CLOSING:
+        if self.closing or self._deaf:
             return
-        if phase <= HEAD:
-            self._head_bytes += len(data)
-            if phase == IDLE:
-                self.phase = HEAD
-                self.since = self.server.now
+        reader = self._reader
+        if not (self.busy or reader.begun):
+            self.since = self.server.now
         try:
-            self._parser.feed_data(data)
-        except httptools.HttpParserUpgrade:
+            reader.feed(data)
+        except Upgrade:
             self._end_after_answers()
-        except httptools.HttpParserCallbackError as error:
-            self.refuse(error.__context__ if isinstance(error.__context__, PenstockError) else _malformed())
-        except httptools.HttpParserError:
-            self.refuse(_malformed())
+        except PenstockError as error:
+            self.refuse(error)
         else:
-            if self.phase <= HEAD and self._head_bytes > self.server.limits.head:
-                self.refuse(_head_too_large(self.server.limits.head))
-            elif phase == BUSY and self.phase == BUSY:
+            if self.busy:
                 self.transport.pause_reading()
-            elif self._length >= LARGE and self.phase == BODY:
-                BodyReceiver(self, self._joined_body(), self._length)
+            elif reader.ready:
+                self._pump()
+            elif reader.in_body:
+                self._body_begins()
 
-    def eof_received(self) -> bool:
-        """A client that ends its side has gone, unless its answer is on the way out."""
-        return False
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        self.phase = CLOSING
-        self._waiting.clear()
-        self.server.closed(self)
-        if self.drive is not None:
-            drive, self.drive = self.drive, None
-            drive.close()
-        if self.stream is not None:
-            self.stream.cancel()
-
-    # --- the parser's callbacks
-
-    def on_url(self, url: bytes) -> None:
-        self._url += url
-
-    def on_header(self, name: bytes, value: bytes) -> None:
-        name = name.lower()
-        if name in self._headers:
-            value = self._headers[name] + b", " + value
-            self._repeated += len(name) + 2
-        self._headers[name] = value
-
-    def on_headers_complete(self) -> None:
-        headers, limits = self._headers, self.server.limits
-        if self._head_bytes > limits.head and len(self._url) + _size(headers) + self._repeated > limits.head:
-            raise _head_too_large(limits.head)
-        self._repeated = 0
-        if self.phase == HEAD:
-            self.phase = BODY
-        if b"content-length" in headers:
-            self._length = int(headers[b"content-length"])
-            if self._length > limits.body:
-                raise _body_too_large(limits.body)
-        if b"expect" in headers and headers[b"expect"].lower() == b"100-continue":
+    def _body_begins(self) -> None:
+        reader = self._reader
+        if reader.expects:
+            reader.expects = False
             self.transport.write(wire.CONTINUE)
-
-    def on_chunk_header(self) -> None:
-        self._chunks += 1
-        if self._chunks > self.server.limits.chunks:
-            raise TooLarge(f"the body has more than {self.server.limits.chunks} chunks; send larger ones")
-
-    def on_body(self, data: bytes) -> None:
-        self._received += len(data)
-        if self._received > self.server.limits.body:
-            raise _body_too_large(self.server.limits.body)
-        if not self._body:
-            self._body = data
-        elif isinstance(self._body, bytes):
-            self._body = [self._body, data]
-        else:
-            self._body.append(data)
-
-    def on_message_complete(self) -> None:
-        self._complete(self._joined_body())
-
-    # --- large bodies, received beside the parser
+        if reader.length >= LARGE:
+            BodyReceiver(self, reader.body_so_far(), reader.length)
 
     def progress(self, received: int) -> None:
         """So much of a large body has come."""
-        self._received = received
+        self._reader.received = received
 
     def body_received(self, body: bytearray) -> None:
-        """A large body has come whole; the parser, which never saw it, starts anew."""
-        parser, self._parser = self._parser, httptools.HttpRequestParser(self)
-        self._complete(body, parser)
-
-    def _joined_body(self) -> bytes:
-        return self._body if isinstance(self._body, bytes) else b"".join(self._body)
-
-    def _complete(self, body: bytes | bytearray, parser: Any = None) -> None:
-        parser = parser or self._parser
-        path, _, query = self._url.partition(b"?")
-        request = HttpRequest(parser.get_method().decode(), path, query, self._headers, body)
-        self._reset()
-        self._waiting.append((request, parser.should_keep_alive()))
-        if self.phase != BUSY:
+        """A large body has come whole."""
+        if not self.closing:
+            self._reader.body_received(body)
             self._pump()
+
+    def eof_received(self) -> bool:
+        """A client that ends its side has gone."""
+        return False
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self.closing = True
+        self._reader.ready.clear()
+        self.server.closed(self)
+        if self._drive is not None:
+            drive, self._drive = self._drive, None
+            drive.close()
+        if self._stream is not None:
+            self._stream.cancel()
 
     # --- requests to responses
 
@@ -183,16 +110,17 @@ class Connection(asyncio.Protocol):
         if self._pumping:
             return
         self._pumping = True
-        while self._waiting and not (self.drive or self.stream or self._blocked or self.phase == CLOSING):
-            request, self._keep_alive = self._waiting.popleft()
-            self.phase = BUSY
+        ready = self._reader.ready
+        while ready and not (self.busy or self._blocked or self.closing):
+            request, self._keep_alive = ready.popleft()
+            self.busy = True
             drive = Drive(self.server.app(request), self._answered)
-            if self.phase == BUSY and self.stream is None:
-                self.drive = drive
+            if self.busy and self._stream is None:
+                self._drive = drive
         self._pumping = False
 
     def _answered(self, outcome: Any) -> None:
-        self.drive = None
+        self._drive = None
         if isinstance(outcome, HttpResponse):
             self._respond(outcome)
         else:
@@ -202,7 +130,7 @@ class Connection(asyncio.Protocol):
     def _respond(self, response: HttpResponse) -> None:
         close = not self._keep_alive or self.server.draining
         if response.stream is not None:
-            self.stream = Stream(self, response, close)
+            self._stream = Stream(self, response, close)
             return
         body = response.body
         self._write(wire.head(response, self.server.date, wire.body_length(body), close), body)
@@ -210,7 +138,7 @@ class Connection(asyncio.Protocol):
 
     def streamed(self, ok: bool, close: bool) -> None:
         """A stream has ended; a broken one takes the connection with it."""
-        self.stream = None
+        self._stream = None
         if ok:
             self._next(close)
         else:
@@ -219,47 +147,52 @@ class Connection(asyncio.Protocol):
     def _write(self, head: bytes, body: bytes | list[Any]) -> None:
         if isinstance(body, list):
             self.transport.writelines([head, *body])
-        elif len(body) < 65536:
+        elif len(body) < JOIN:
             self.transport.write(head + body)
         else:
             self.transport.writelines([head, body])
 
     def _next(self, close: bool) -> None:
         """After a response: the next request, or the end."""
+        self.busy = False
+        self._served = True
         if close:
-            self.phase = CLOSING
+            self.closing = True
             self.transport.close()
             return
-        self.phase = BODY if self._url else IDLE
         self.since = self.server.now
         self._go_on()
 
     def _go_on(self) -> None:
         """What waits is answered before more is read; a client that does not read is not served more."""
-        if self._waiting:
+        if self._reader.ready:
             self._pump()
         elif not self._blocked and not self.transport.is_reading():
             self.transport.resume_reading()
 
+    # --- the end
+
     def _end_after_answers(self) -> None:
         """What follows is not ours to read: the requests before it are answered, then the connection ends."""
-        self._parser = Deaf()
-        if self._waiting:
-            self._waiting.append((self._waiting.pop()[0], False))
-        elif self.drive is not None or self.stream is not None:
+        self._deaf = True
+        ready = self._reader.ready
+        if ready:
+            ready.append((ready.pop()[0], False))
+            self._pump()
+        elif self.busy:
             self._keep_alive = False
         else:
-            self.phase = CLOSING
+            self.closing = True
             self.transport.close()
 
     def refuse(self, error: PenstockError) -> None:
         """Answers a request that could not be read, then closes: its rest is unknown."""
-        if self.phase == CLOSING:
+        if self.closing:
             return
-        if self.drive is not None or self.stream is not None or self._waiting:
+        if self.busy or self._reader.ready:
             self._end_after_answers()
             return
-        self.phase = CLOSING
+        self.closing = True
         response = self.server.refusal(error)
         self._write(wire.head(response, self.server.date, wire.body_length(response.body), True), response.body)
         if self.transport.can_write_eof():
@@ -270,59 +203,37 @@ class Connection(asyncio.Protocol):
 
     def sweep(self, now: float) -> None:
         """Once a second: closes what waits too long for its client."""
-        limits, waited = self.server.limits, now - self.since
-        if self.phase == IDLE and waited > limits.idle_s:
-            self.transport.close()
-        elif self.phase == HEAD and waited > limits.head_s:
-            if self._head_bytes:
-                self.refuse(SlowClient("the request's headers came too slowly"))
-            else:
-                self.transport.close()
-        elif self.phase == BODY and waited > limits.body_grace_s + self._received / limits.body_rate:
-            self.refuse(SlowClient("the request's body came too slowly"))
         self._sweep_writes(now)
+        if self.busy or self.closing:
+            return
+        limits, reader, waited = self.server.limits, self._reader, now - self.since
+        if not reader.begun:
+            if waited > (limits.idle_s if self._served else limits.head_s):
+                self.transport.close()
+        elif not reader.in_body:
+            if waited > limits.head_s:
+                self.refuse(SlowClient("the request's headers came too slowly"))
+        elif waited > limits.body_grace_s + reader.received / limits.body_rate:
+            self.refuse(SlowClient("the request's body came too slowly"))
 
     def _sweep_writes(self, now: float) -> None:
         pending = self.transport.get_write_buffer_size()
-        if pending == 0 or pending != self.written:
-            self.written = pending
-            self.write_since = now
-        elif now - self.write_since > self.server.limits.write_stall_s:
+        if pending == 0 or pending != self._unwritten:
+            self._unwritten = pending
+            self._write_since = now
+        elif now - self._write_since > self.server.limits.write_stall_s:
             self.transport.abort()
 
     def pause_writing(self) -> None:
         self._blocked = True
-        if self.stream is not None:
-            self.stream.pause()
+        if self._stream is not None:
+            self._stream.pause()
         else:
             self.transport.pause_reading()
 
     def resume_writing(self) -> None:
         self._blocked = False
-        if self.stream is not None:
-            self.stream.resume()
-        elif self.drive is None and self.phase != CLOSING:
+        if self._stream is not None:
+            self._stream.resume()
+        elif not (self.busy or self.closing):
             self._go_on()
-
-
-class Deaf:
-    """The parser of a connection that reads no more."""
-
-    def feed_data(self, data: bytes) -> None:
-        """Nothing."""
-
-
-def _size(headers: dict[bytes, bytes]) -> int:
-    return sum(len(name) + len(value) + 4 for name, value in headers.items())
-
-
-def _malformed() -> BadInput:
-    return BadInput("the request is not valid HTTP/1.1")
-
-
-def _head_too_large(limit: int) -> HeadTooLarge:
-    return HeadTooLarge(f"the request line and headers are over {limit} bytes")
-
-
-def _body_too_large(limit: int) -> TooLarge:
-    return TooLarge(f"the body is over {limit} bytes; send less, or raise http.limits.body")

@@ -9,9 +9,10 @@ from email.utils import formatdate
 from typing import Any
 
 from penstock.core.errors import ConfigError, PenstockError, Unavailable
-from penstock.protocols.http.connection import HEAD, IDLE, Connection
+from penstock.protocols.http.connection import Connection
 from penstock.protocols.http.limits import HttpLimits
 from penstock.protocols.http.message import App, HttpResponse
+from penstock.protocols.http.reader import KnownHeads
 
 SWEEP_S = 1.0
 SPARE_DESCRIPTORS = 64
@@ -35,6 +36,7 @@ class HttpServer:
         self.limits = limits
         self.refusal = refusal
         self.broken = broken
+        self.heads = KnownHeads()
         self.draining = False
         self.now = 0.0
         self.date = b""
@@ -66,7 +68,7 @@ class HttpServer:
         until = loop.time() + patience_s
         while self._connections and loop.time() < until:
             for connection in list(self._connections):
-                if connection.phase == IDLE or (connection.phase == HEAD and not connection.has_bytes):
+                if connection.idle:
                     connection.transport.close()
             await asyncio.sleep(0.02)
         self.abort()
