@@ -28,15 +28,24 @@ def add(what: What, name: Annotated[str, typer.Option(help="A name to remember i
         typer.echo(f"trusted: sha256:{digest} {name or label}".rstrip())
 
 
+@app.command()
+def remove(what: What) -> None:
+    """Trust a file no longer."""
+    for digest in digests(what):
+        known = TrustStore().remove(digest)
+        typer.echo(f"{'no longer trusted' if known else 'was not trusted'}: sha256:{digest}")
+
+
 @app.command("list")
 def list_(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
     """List the digests that are trusted."""
     store = TrustStore()
-    known = [f"sha256:{digest}" for digest in sorted(store.digests())]
+    entries = store.entries()
     if as_json:
-        typer.echo(msgspec.json.encode({"file": str(store.path), "trusted": known}))
-    elif known:
-        typer.echo("\n".join(known))
+        trusted = [{"digest": f"sha256:{d}", "name": e.name, "added_at": e.added_at} for d, e in entries.items()]
+        typer.echo(msgspec.json.encode({"file": str(store.path), "trusted": trusted}))
+    elif entries:
+        typer.echo("\n".join(f"sha256:{d}  {e.added_at}  {e.name}".rstrip() for d, e in entries.items()))
     else:
         typer.echo("nothing is trusted yet; penstock.save and penstock trust add put files here")
 

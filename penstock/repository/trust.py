@@ -69,13 +69,27 @@ class TrustStore:
         """All trusted digests, in hexadecimal. Raises `ConfigError` when the file is damaged or open to others."""
         return frozenset(self._read().trusted)
 
+    def entries(self) -> dict[str, Vouched]:
+        """Why each digest is trusted, oldest first. Raises `ConfigError` as `digests` does."""
+        return dict(sorted(self._read().trusted.items(), key=lambda item: item[1].added_at))
+
     def add(self, digest: str, name: str = "") -> None:
         """Trusts a digest (hexadecimal) from now on; safe beside other processes that add theirs."""
         _parse(f"sha256:{digest}")
+        with self._changing() as store:
+            store.trusted[digest] = Vouched(name, datetime.now(UTC).isoformat(timespec="seconds"))
+
+    def remove(self, digest: str) -> bool:
+        """Trusts a digest no longer; False when it was not trusted."""
+        with self._changing() as store:
+            return store.trusted.pop(digest, None) is not None
+
+    @contextlib.contextmanager
+    def _changing(self) -> Iterator[_Store]:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
         with _locked(self.path.with_suffix(".lock")):
             store = self._read()
-            store.trusted[digest] = Vouched(name, datetime.now(UTC).isoformat(timespec="seconds"))
+            yield store
             self._write(store)
 
     def _read(self) -> _Store:

@@ -132,9 +132,15 @@ def test_trust_remembers_a_file(tmp_path: Path) -> None:
     (tmp_path / "model.pkl").write_bytes(b"a model")
     digest = "sha256:" + hashlib.sha256(b"a model").hexdigest()
     assert digest in run("trust", "add", "model.pkl", folder=tmp_path).stdout
-    assert run("trust", "list", folder=tmp_path).stdout == f"{digest}\n"
-    assert json.loads(run("trust", "list", "--json", folder=tmp_path).stdout)["trusted"] == [digest]
+    listed = run("trust", "list", folder=tmp_path).stdout
+    assert listed.startswith(f"{digest}  20")
+    assert listed.endswith("  model\n")
+    [entry] = json.loads(run("trust", "list", "--json", folder=tmp_path).stdout)["trusted"]
+    assert (entry["digest"], entry["name"]) == (digest, "model")
     assert (tmp_path / "home" / "trust.json").stat().st_mode & 0o077 == 0
+    assert run("trust", "remove", "model.pkl", folder=tmp_path).stdout == f"no longer trusted: {digest}\n"
+    assert run("trust", "remove", digest, folder=tmp_path).stdout == f"was not trusted: {digest}\n"
+    assert "nothing is trusted yet" in run("trust", "list", folder=tmp_path).stdout
 
 
 def test_trust_refuses_what_is_no_file_or_digest(tmp_path: Path) -> None:
