@@ -96,3 +96,12 @@ def test_memory_is_bounded() -> None:
     long = b"GET /livez HTTP/1.1\r\nHost: x\r\nX-N: " + b"a" * KnownHeads.MAX_BYTES + b"\r\n\r\n"
     read(heads, long)
     assert long not in heads.by_bytes
+
+
+def test_an_offer_of_another_protocol_is_ignored() -> None:
+    offer = POST.replace(b"Host: x\r\n", b"Host: x\r\nConnection: Upgrade, HTTP2-Settings\r\nUpgrade: h2c\r\n")
+    heads = KnownHeads()
+    [(method, path, _, headers, body, keep)] = read(heads, offer)
+    assert (method, path, body, keep) == ("POST", b"/predict", b"hello", True)
+    assert b"upgrade" not in headers
+    assert [r[4] for r in read(heads, offer + POST)] == [b"hello", b"hello"]

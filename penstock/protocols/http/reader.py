@@ -7,6 +7,7 @@ llhttp has read once, byte for byte, is not read a second time (`KnownHeads`).
 
 from __future__ import annotations
 
+import re
 from collections import deque
 from typing import Any, NamedTuple
 
@@ -17,6 +18,9 @@ from penstock.protocols.http.limits import HttpLimits
 from penstock.protocols.http.message import HttpRequest
 
 END = b"\r\n\r\n"
+# An offer of HTTP/2 (Java's client makes one with every first request) may be ignored (RFC 9110, 7.8);
+# llhttp would take the body for the other protocol.
+_UPGRADE = re.compile(rb"(?im)^upgrade:[^\r\n]*\r\n")
 
 
 class Upgrade(Exception):
@@ -86,6 +90,9 @@ class RequestReader:
                 request = HttpRequest(known.method, known.path, known.query, known.headers, data[end:])
                 self.ready.append((request, True))
                 return
+            if b"pgrade:" in data[:end]:
+                data = _UPGRADE.sub(b"", data[:end]) + data[end:]
+                end = data.find(END) + len(END)
         ready = len(self.ready)
         self._parse(data)
         if end > len(END) and not self.begun and len(self.ready) == ready + 1 and self.ready[-1][1]:
