@@ -42,18 +42,22 @@ class App:
         self.fleet = Fleet()
         self.names = Names(self.fleet, self.fleet, config.aliases)
         self.gate = Gate(self.names, config.admission)
-        self.http = self._protocols()
+        self.http = self._protocols(self._own_hosts())
         self.server = HttpServer(self.http, config.http.limits, self.http.refusal, _broken)
 
-    def _protocols(self) -> HttpApp:
+    def _own_hosts(self) -> list[str] | None:
+        """Names that Host may carry: on loopback only our own, elsewhere any."""
+        host, allowed = self.config.http.host, self.config.http.allowed_hosts
+        local = host in ("localhost", "::1") or host.startswith("127.")
+        return [*LOOPBACK_HOSTS, host, *allowed] if local and "*" not in allowed else None
+
+    def _protocols(self, hosts: list[str] | None) -> HttpApp:
         routes, settings, release = Routes(), self.config.http, version("penstock")
         metrics = MetricsPage(self.fleet.all, lambda: http.errors)
         Predict(self.gate, self.names, system_clock).mount(routes)
         OipRest(self.gate, self.names, system_clock, release).mount(routes)
         Operations(self.names, metrics.render, release).mount(routes)
         Docs(self.names, release).mount(routes)
-        local = settings.host in ("localhost", "::1") or settings.host.startswith("127.")
-        hosts = [*LOOPBACK_HOSTS, *settings.allowed_hosts] if local and "*" not in settings.allowed_hosts else None
         http = HttpApp(routes, settings.limits, hosts=hosts, access_log=settings.access_log)
         return http
 
@@ -64,16 +68,21 @@ class App:
         self.fleet.add(spec, settings, create)
 
     def asgi(self) -> AsgiApp:
-        """The same app as a plain ASGI callable, for another server or inside another app; its
-        lifespan starts the models and stops them."""
-        return asgi(self.http, self.config.http.limits, self._start_models, self._stop_models)
+        """The same app as a plain ASGI callable, for another server or inside another app. Its lifespan
+        starts and stops the models; where a mounted app gets none, call `start_models` and
+        `stop_models` yourself. Host is checked only against `http.allowed_hosts`, if there are any."""
+        allowed = self.config.http.allowed_hosts
+        http = self._protocols(None if "*" in allowed else list(allowed) or None)
+        return asgi(http, self.config.http.limits, self.start_models, self.stop_models)
 
-    async def _start_models(self) -> None:
+    async def start_models(self) -> None:
+        """Loads every model and waits for it. Raises `ModelFileError` naming those that failed."""
         self.fleet.start()
         if failures := await self.loaded():
             raise ModelFileError("\n".join(f"model {name!r}: {why}" for name, why in failures.items()))
 
-    async def _stop_models(self) -> None:
+    async def stop_models(self) -> None:
+        """Finishes accepted work, then stops the workers."""
         self.gate.draining = True
         await self.fleet.drain(self.config.drain_s)
 
@@ -91,8 +100,9 @@ class App:
         """Takes no more requests, finishes the accepted ones, then ends."""
         log.info("draining", seconds=self.config.drain_s)
         self.gate.draining = self.fleet.draining = self.server.draining = True
+        until = system_clock() + self.config.drain_s
         await self.fleet.drain(self.config.drain_s)
-        await self.server.drain(self.config.drain_s)
+        await self.server.drain(max(0.0, until - system_clock()))
 
     async def abort(self) -> None:
         """Ends now."""

@@ -15,6 +15,8 @@ from penstock.scheduling.frames import Buffer
 
 LARGE = 128 * 2**10
 """Bytes from which a body goes through shared memory: below, the socket is as fast."""
+KEEP = 32 * 2**20
+"""Bytes that a region keeps between batches; a rare larger batch gives the rest back."""
 _STEP = 2**20
 
 
@@ -28,7 +30,9 @@ class Arena:
 
     def write(self, buffers: Sequence[Buffer], nbytes: int) -> None:
         """Puts a body into the region, growing it as needed. Raises `OSError` without memory."""
-        region = self._mapped(nbytes, grow=True)
+        if os.fstat(self.descriptor).st_size < nbytes:
+            os.ftruncate(self.descriptor, -(-nbytes // _STEP) * _STEP)
+        region = self._mapped(nbytes)
         at = 0
         for buffer in buffers:
             region[at : at + len(buffer)] = buffer
@@ -36,21 +40,24 @@ class Arena:
 
     def view(self, nbytes: int) -> memoryview:
         """The body that the other side put there; valid until its next frame. Raises `ValueError`."""
-        return memoryview(self._mapped(nbytes, grow=False))[:nbytes]
+        return memoryview(self._mapped(nbytes))[:nbytes]
+
+    def trim(self) -> None:
+        """Gives memory over `KEEP` back, when nobody reads or writes the region."""
+        if os.fstat(self.descriptor).st_size > KEEP:
+            self._map, self._size = None, 0
+            os.ftruncate(self.descriptor, KEEP)
 
     def close(self) -> None:
         """Gives the descriptor back; views stay valid until they are gone."""
         self._map = None
         os.close(self.descriptor)
 
-    def _mapped(self, nbytes: int, grow: bool) -> mmap.mmap:
+    def _mapped(self, nbytes: int) -> mmap.mmap:
         if self._map is None or self._size < nbytes:
             size = os.fstat(self.descriptor).st_size
             if size < nbytes:
-                if not grow:
-                    raise ValueError("a frame claims more shared memory than there is")
-                size = -(-nbytes // _STEP) * _STEP
-                os.ftruncate(self.descriptor, size)
+                raise ValueError("a frame claims more shared memory than there is")
             self._map = mmap.mmap(self.descriptor, size)
             self._size = size
         return self._map

@@ -76,6 +76,7 @@ class Deployment:
         self._timer: asyncio.TimerHandle | None = None
         self._closed = False
         self._last_end = ""
+        self._load_error = ""
 
     async def __call__(self, request: Request) -> Reply:
         """Queues a request. Raises `BadInput` when it does not fit the signature, `Unavailable`
@@ -173,8 +174,9 @@ class Deployment:
 
     def _send(self, replica_id: int, batch: Batch) -> None:
         assert self.signature is not None
-        rows = self.settings.batching.padded(batch.rows) if self.signature.batched else batch.rows
-        rows = self.signature.fixed_rows or rows
+        rows = batch.rows
+        if self.signature.batched and rows:
+            rows = self.signature.fixed_rows or self.settings.batching.padded(rows)
         buffers, nbytes = batch_frame(batch, self.signature, rows)
         self._links[replica_id].send(buffers, nbytes)
 
@@ -216,12 +218,15 @@ class Deployment:
     def _open(self, signature: Signature) -> None:
         """The model's signature is known: requests can be taken."""
         self.signature = signature
-        max_rows = self.settings.batching.max_size
-        if signature.fixed_rows:
-            max_rows = min(max_rows, signature.fixed_rows)
-            self.dispatcher.batcher = choice.create(limited(self.settings.batching, max_rows))
+        batching = self.settings.batching
+        max_rows: int | None = batching.max_size
         if not signature.batched:
-            self.dispatcher.batcher = SingleBatcher()
+            max_rows, self.dispatcher.batcher = None, SingleBatcher()
+        elif signature.fixed_rows:
+            max_rows = min(batching.max_size, signature.fixed_rows)
+            self.dispatcher.batcher = choice.create(limited(batching, max_rows))
+        elif batching.policy == "none":
+            max_rows = None
         self._intake = Intake(
             signature,
             self.labels,
@@ -233,7 +238,7 @@ class Deployment:
 
     def load_failed(self, replica_id: int, code: str, message: str, detail: str) -> None:
         """A worker cannot load. The first time this is final; later it counts as a crash."""
-        self._last_end = message
+        self._load_error = "it could not load the model again; the log says why"
         log.error("load_failed", model=self.spec.name, reason=message, detail=detail)
         if not self.dispatcher.supervisor.was_ready:
             self.failure = by_code(code)(message)
@@ -268,7 +273,8 @@ class Deployment:
         if self._closed:
             return
         if not self.failure:
-            self._last_end = how
+            self._last_end = self._load_error or how
+            self._load_error = ""
             log.error("worker_exited", model=self.spec.name, replica=replica_id, how=how)
         self.dispatcher.exited(replica_id, self._clock())
         supervisor = self.dispatcher.supervisor

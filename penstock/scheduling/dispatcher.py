@@ -16,6 +16,7 @@ from penstock.core.errors import (
     CrashLooping,
     DeadlineExceeded,
     Draining,
+    ModelFailed,
     PenstockError,
     RequestRefused,
     WorkerLost,
@@ -119,6 +120,9 @@ class Dispatcher:
         if batch is None:
             return
         alive = [work for work in batch.works if work.phase is Phase.RUNNING]
+        if len(batch.works) > 1 and not self.replay:
+            # Whose fault it was is not known, and the message may quote somebody else's values.
+            error = ModelFailed("the model failed on a batch that held this request", detail=error.message)
         if len(batch.works) == 1 or not self.replay:
             for work in alive:
                 work.finished = now

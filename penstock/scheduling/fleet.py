@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import math
 import os
 from collections.abc import Callable, Iterable
 from difflib import get_close_matches
+from pathlib import Path
 
 from penstock.core.errors import UnknownModel
 from penstock.core.model import ModelSpec
@@ -14,6 +16,8 @@ from penstock.core.request import Request
 from penstock.runtimes.contract import Runtime
 from penstock.scheduling.deployment import Deployment
 from penstock.scheduling.settings import DeploymentSettings
+
+CGROUP = Path("/sys/fs/cgroup")
 
 
 class Fleet:
@@ -79,8 +83,23 @@ class Fleet:
 
 def thread_share(workers: int) -> int:
     """Threads for each of so many workers, so that together they do not exceed the cores."""
+    return max(1, usable_cores() // max(1, workers))
+
+
+def usable_cores() -> int:
+    """Cores that this process may use: by affinity, and by a container's CPU quota (cgroup v2 or v1)."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    return max(1, cores // max(1, workers))
+    quota = _quota(CGROUP / "cpu.max") or _quota(CGROUP / "cpu/cpu.cfs_quota_us", CGROUP / "cpu/cpu.cfs_period_us")
+    return cores if quota is None else max(1, min(cores, math.ceil(quota)))
+
+
+def _quota(*files: Path) -> float | None:
+    """Cores granted by "quota period" in one file or two; None without a limit."""
+    try:
+        quota, period = " ".join(file.read_text() for file in files).split()
+        return int(quota) / int(period) if int(quota) > 0 else None
+    except (OSError, ValueError):
+        return None
 
 
 def _near(name: str, models: Iterable[str]) -> str:

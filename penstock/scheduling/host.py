@@ -57,7 +57,7 @@ class Host:
 
     def _run(self, message: Run, body: memoryview) -> list[Buffer]:
         try:
-            outputs, seconds = self.run(unpack(message.inputs, body), message.inputs[0].shape)
+            outputs, seconds = self.run(unpack(message.inputs, body), message.rows)
         except PenstockError as error:
             exhausted = isinstance(error.__cause__, MemoryError)
             return pack(RunFailed(message.batch, error.code, error.message, error.detail or "", exhausted))
@@ -66,10 +66,10 @@ class Host:
             out.add(name, datatype, [array], array.shape)
         return pack(Ran(message.batch, tuple(out.heads), seconds), out.buffers, out.nbytes)
 
-    def run(self, tensors: dict[str, Tensor], shape: tuple[int, ...]) -> tuple[dict[str, Tensor], float]:
-        """Runs a batch; returns its outputs and the seconds inside the model.
+    def run(self, tensors: dict[str, Tensor], rows: int) -> tuple[dict[str, Tensor], float]:
+        """Runs a batch of so many rows; returns its outputs and the seconds inside the model.
 
-        `shape`: that of the first input. Raises `PenstockError` for whatever goes wrong.
+        Raises `PenstockError` for whatever goes wrong.
         """
         if self.runtime is None:
             raise Unavailable("the model is not loaded")
@@ -84,7 +84,7 @@ class Host:
             raise Unavailable("the model ran out of memory on this batch") from error
         except Exception as error:
             raise ModelFailed("the model failed on this input", detail=traceback.format_exc()) from error
-        check_rows({name: tensor.array for name, tensor in outputs.items()}, self.signature, shape[0] if shape else 1)
+        check_rows({name: tensor.array for name, tensor in outputs.items()}, self.signature, rows)
         return outputs, seconds
 
 

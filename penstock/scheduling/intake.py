@@ -22,7 +22,8 @@ log = logger("scheduling")
 class Intake:
     """Checks requests against one signature, queues them, and settles their replies.
 
-    `timeout_s`: for requests without a deadline. `max_rows`: larger requests are split.
+    `timeout_s`: the longest that a request may take, and what it gets without a deadline of its
+    own. `max_rows`: larger requests are split (None: never).
     """
 
     def __init__(
@@ -33,7 +34,7 @@ class Intake:
         recorder: Recorder,
         *,
         timeout_s: float,
-        max_rows: int,
+        max_rows: int | None,
     ):
         self._signature = signature
         self._labels = labels
@@ -53,8 +54,8 @@ class Intake:
             rows = self._fit.rows(tensors)
             if request.outputs is not None:
                 self._check_outputs(request.outputs)
-            if rows > self._max_rows and self._signature.batched:
-                return self._accept_large(request, tensors, rows, now)
+            if self._max_rows is not None and rows > self._max_rows:
+                return self._accept_large(request, tensors, rows, self._max_rows, now)
             work = self._work(request, tensors, rows, now)
             reply = work.owner = Reply(Meta(*self._labels), partial(self._cancel, work))
             self._dispatcher.submit(work, now)
@@ -63,10 +64,10 @@ class Intake:
             raise
         return reply
 
-    def _accept_large(self, request: Request, tensors: Tensors, rows: int, now: float) -> Reply:
+    def _accept_large(self, request: Request, tensors: Tensors, rows: int, size: int, now: float) -> Reply:
         """Splits a request of more rows than a batch may have; all pieces are queued, or none."""
-        pieces = split_rows(tensors, rows, self._max_rows)
-        self._check_pieces(len(pieces))
+        pieces = split_rows(tensors, rows, size)
+        self._check_pieces(len(pieces), size)
         parts = Parts(self._ended, self._cancel)
         reply = parts.owner = Reply(Meta(*self._labels), partial(self._cancel_all, parts))
         for piece in pieces:
@@ -84,15 +85,19 @@ class Intake:
                 raise
         return reply
 
-    def _check_pieces(self, pieces: int) -> None:
+    def _check_pieces(self, pieces: int, size: int) -> None:
         """Raises `TooLarge` for a request that could never be queued whole, `Overloaded` for one that cannot now."""
         queue = self._dispatcher.queue
         if pieces > queue.capacity:
-            raise TooLarge(f"at most {queue.capacity * self._max_rows} rows in one request; send it in several")
+            raise TooLarge(f"at most {queue.capacity * size} rows in one request; send it in several")
         queue.check_room(pieces)
 
     def _work(self, request: Request, tensors: Tensors, rows: int, now: float) -> Work:
-        deadline = request.deadline if request.deadline != NEVER else now + self._timeout_s
+        latest = now + self._timeout_s
+        deadline = request.deadline if request.deadline != NEVER else latest
+        if deadline > latest:
+            # A batch that ran longer than the model's own limit would be taken for a hang.
+            raise BadInput(f"the timeout is over this model's limit of {self._timeout_s * 1000:g} ms; ask for less")
         key = self._keys.key(tensors) if rows else ("no rows",)
         return Work(tensors, rows, self._ended, key=key, level=request.priority, deadline=deadline)
 

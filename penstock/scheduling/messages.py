@@ -40,10 +40,11 @@ class LoadFailed(msgspec.Struct, tag="load_failed", array_like=True, frozen=True
 
 
 class Run(msgspec.Struct, tag="run", array_like=True, frozen=True):
-    """Server → worker: run this batch; the inputs' bytes are the frame's body."""
+    """Server → worker: run this batch of `rows` rows; the inputs' bytes are the frame's body."""
 
     batch: int
     inputs: tuple[TensorHead, ...]
+    rows: int = 1
 
 
 class Ran(msgspec.Struct, tag="ran", array_like=True, frozen=True):

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol
 
 from penstock.scheduling import arena
-from penstock.scheduling.arena import LARGE, Arena
+from penstock.scheduling.arena import KEEP, LARGE, Arena
 from penstock.scheduling.frames import Buffer, FrameReader, shared, shared_size, split
 
 POLL_S = 0.01
@@ -46,6 +46,7 @@ class WorkerProcess(asyncio.Protocol):
         self._reader = FrameReader()
         self._to_child: Arena | None = None
         self._from_child: Arena | None = None
+        self._large = False
         self._transport: asyncio.Transport | None = None
         self._child: subprocess.Popen[bytes] | None = None
         self._reaper: asyncio.Task[None] | None = None
@@ -83,6 +84,7 @@ class WorkerProcess(asyncio.Protocol):
             return
         if nbytes >= LARGE and self._to_child is not None:
             self._to_child.write(buffers[1:], nbytes)
+            self._large = nbytes > KEEP
             transport.write(shared(buffers, nbytes))
         else:
             transport.write(b"".join(buffers))
@@ -108,6 +110,8 @@ class WorkerProcess(asyncio.Protocol):
                 header, body = split(frame)
                 if size := shared_size(frame):
                     body = self._shared_body(size)
+                if self._large and self._to_child is not None:
+                    self._to_child.trim()
                 self._events.frame(header, body)
         except ValueError:
             self.kill()
@@ -116,7 +120,10 @@ class WorkerProcess(asyncio.Protocol):
         """A copy: the region is used again by the next batch, while replies may still be on their way."""
         if self._from_child is None:
             raise ValueError("a frame names shared memory that there is not")
-        return memoryview(bytes(self._from_child.view(size)))
+        body = memoryview(bytes(self._from_child.view(size)))
+        if size > KEEP:
+            self._from_child.trim()
+        return body
 
     def _release(self) -> None:
         for region in (self._to_child, self._from_child):

@@ -118,5 +118,5 @@ def batch_frame(batch: Batch, signature: Signature, rows: int) -> tuple[list[Buf
                 arrays.append(np.repeat(arrays[-1][-1:], rows - batch.rows, axis=0))
             shape = (rows, *shape[1:])
         body.add(name, tensors[0].datatype, arrays, shape)
-    message = Run(batch.id, tuple(body.heads))
+    message = Run(batch.id, tuple(body.heads), rows)
     return pack(message, body.buffers, body.nbytes), body.nbytes

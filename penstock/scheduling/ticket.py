@@ -58,8 +58,10 @@ class Parts:
 
     def _finish(self, work: Work, outcome: Outcome) -> None:
         self._ended = True
+        first = self.works[0]
         work.owner = self.owner
-        work.arrived = self.works[0].arrived
+        work.arrived, work.free, work.started = first.arrived, first.free, first.started
+        work.compute_s = sum(part.compute_s for part in self.works)
         self.on_end(work, outcome)
         if isinstance(outcome, PenstockError):
             for other in self.works:

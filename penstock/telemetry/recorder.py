@@ -68,6 +68,7 @@ class Recorder:
 
     def batch(self, rows: int, compute_s: float) -> None:
         """One finished batch."""
+        self.last_request_at = time.time()
         self._batches.append((rows, compute_s))
         if len(self._batches) >= FOLD_AT:
             self._fold()
@@ -104,7 +105,6 @@ class Recorder:
     def _fold(self) -> None:
         samples, self._samples = self._samples, []
         if samples:
-            self.last_request_at = time.time()
             columns = np.array(samples).T
             for phase, column in zip(PHASES, columns, strict=True):
                 self._phases[phase].add(column)

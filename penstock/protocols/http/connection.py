@@ -39,6 +39,7 @@ class Connection(asyncio.Protocol):
         self._pumping = self._blocked = self._deaf = self._served = False
         self._keep_alive = True
         self._unwritten = 0
+        self._held = 0
 
     @property
     def idle(self) -> bool:
@@ -79,6 +80,18 @@ class Connection(asyncio.Protocol):
         if reader.length >= LARGE:
             BodyReceiver(self, reader.body_so_far(), reader.length)
 
+    def hold(self, nbytes: int) -> bool:
+        """Counts memory for a large body, until its answer is out; False when there is too much of it."""
+        if self.server.bodies + nbytes > self.server.limits.bodies:
+            return False
+        self.server.bodies += nbytes
+        self._held += nbytes
+        return True
+
+    def _let_go(self) -> None:
+        self.server.bodies -= self._held
+        self._held = 0
+
     def progress(self, received: int) -> None:
         """So much of a large body has come."""
         self._reader.received = received
@@ -96,6 +109,7 @@ class Connection(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         self.closing = True
         self._reader.ready.clear()
+        self._let_go()
         self.server.closed(self)
         if self._drive is not None:
             drive, self._drive = self._drive, None
@@ -156,6 +170,8 @@ class Connection(asyncio.Protocol):
         """After a response: the next request, or the end."""
         self.busy = False
         self._served = True
+        if self._held:
+            self._let_go()
         if close:
             self.closing = True
             self.transport.close()

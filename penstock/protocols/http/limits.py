@@ -10,6 +10,8 @@ class HttpLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
     body: int = 64 * 2**20
     """A request's body, also after decompression (413)."""
+    bodies: int = 2**30
+    """Large bodies that are being received or answered, together; more are refused with 503."""
     head: int = 64 * 2**10
     """Request line and headers together (431)."""
     chunks: int = 65_536

@@ -37,18 +37,20 @@ class HttpServer:
         self.refusal = refusal
         self.broken = broken
         self.heads = KnownHeads()
+        self.bodies = 0
         self.draining = False
         self.now = 0.0
         self.date = b""
         self.port = 0
         self._connections: set[Connection] = set()
-        self._capacity = min(limits.connections, descriptor_limit() - SPARE_DESCRIPTORS)
+        self._capacity = limits.connections
         self._server: asyncio.Server | None = None
         self._sweeper: asyncio.TimerHandle | None = None
 
     async def start(self, host: str, port: int) -> None:
         """Binds and listens. Raises `ConfigError` naming the port when it is in use."""
         loop = asyncio.get_running_loop()
+        self._capacity = max(1, min(self.limits.connections, descriptor_limit() - SPARE_DESCRIPTORS))
         self._tick()
         try:
             self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=2048)
