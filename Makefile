@@ -25,7 +25,7 @@ lint: .venv/.lint  ## ruff, mypy strict, import-linter
 
 check: lint test  ## lint and test
 
-bench: .venv/.demo  ## Penstock beside its peers; writes bench/RESULTS.md (ARGS="--rounds 5 --sustained")
+bench: .venv/.bench  ## Penstock beside its peers; writes bench/RESULTS.md (ARGS="--rounds 5 --sustained")
 	$(BIN)/python -m bench $(ARGS)
 
 sim: .venv/.test  ## ten thousand random schedules through the scheduler (SEEDS=10000)
@@ -44,6 +44,10 @@ clean:  ## forget the virtual environment and caches
 
 .venv/.test: $(PACKAGE) | .venv/bin/python
 	$(PIP) --editable ".[all]" --group test
+	@touch $@
+
+.venv/.bench: $(PACKAGE) bench/requirements.txt | .venv/bin/python
+	$(PIP) --editable ".[demo]" --requirement bench/requirements.txt
 	@touch $@
 
 .venv/.lint: $(PACKAGE) | .venv/bin/python
