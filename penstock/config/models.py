@@ -26,6 +26,7 @@ def spec_of(name: str, model: ModelSettings, base: Path) -> ModelSpec:
         base=base,
         runtime=model.runtime,
         output=model.output,
+        batched=model.batched,
         device=model.device,
         example=model.example,
         options=model.options,

@@ -48,6 +48,8 @@ class ModelSettings(DeploymentSettings, frozen=True, forbid_unknown_fields=True,
     """The version's name (default: the manifest's, else 1)."""
     runtime: str | None = None
     """The runtime to use (default: by the file's format)."""
+    batched: bool | None = None
+    """Whether the first axis counts independent rows that may run together (default: read from the file)."""
     device: str = "auto"
     """auto, cpu, cuda or cuda:N."""
     output: Literal["label", "probabilities", "both"] | None = None

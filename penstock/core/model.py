@@ -19,6 +19,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     `sha256`: digest of the file; a runtime that runs code from it loads exactly these bytes.
     `trusted`: somebody vouched for that digest, so code in the file may run.
     `signature`: from the manifest, or None: the runtime infers it.
+    `batched`: whether the first axis counts independent rows that may run together; None: the
+    signature or the file decides.
     `example`: rows as the predict door takes them, for docs and warm-up.
     `classes`: a classifier's labels in the order of its probabilities.
     `output`: for classifiers, "label", "probabilities" or "both".
@@ -34,6 +36,7 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     sha256: str | None = None
     trusted: bool = False
     signature: Signature | None = None
+    batched: bool | None = None
     example: list[Any] | None = None
     classes: list[Any] | None = None
     output: str = "both"

@@ -19,6 +19,7 @@ from penstock.repository.sources import checked_name, default_name
 from penstock.repository.trust import TrustStore, digest_of
 from penstock.runtimes import examples, registry
 from penstock.runtimes.contract import Saved
+from penstock.runtimes.shapes import as_asked
 
 Output = Literal["label", "probabilities", "both"]
 MAX_EXAMPLE_ROWS = 5
@@ -32,17 +33,19 @@ def save(
     name: str | None = None,
     version: str = "1",
     output: Output = "both",
+    batched: bool | None = None,
 ) -> Path:
     """Writes a model folder: the model in its runtime's own format, and a manifest with its signature.
 
     `example`: a few input rows, as the model's own predict takes them (array, DataFrame, list); the
     signature's names and datatypes come from it. `name`: how it is served (default: the folder's).
-    `output`: for classifiers. The file's digest goes into your own trust store, so that what you
+    `output`: for classifiers. `batched=False`: the first axis does not count independent rows, and the
+    example is one whole input. The file's digest goes into your own trust store, so that what you
     saved you can serve. A model folder of that path is replaced as a whole; anything else is
     refused with `ConfigError`. Raises `ModelFileError` when the object cannot be served.
     """
     target = Path(path).expanduser()
-    save_as(obj, target, example, name=name, version=version, output=output)
+    save_as(obj, target, example, name=name, version=version, output=output, batched=batched)
     return target
 
 
@@ -54,6 +57,7 @@ def save_as(
     name: str | None = None,
     version: str = "1",
     output: str = "both",
+    batched: bool | None = None,
     remember: bool = True,
 ) -> ModelSpec:
     """As `save`; returns the saved model's spec, already trusted. `remember`: in the trust store, too."""
@@ -65,7 +69,7 @@ def save_as(
     given = {"name": label, "version": checked_name(version, "version"), "output": output, "platform": entry.platform}
     with saving.replacing(target) as folder:
         saved = saver.save(obj, folder, example)
-        spec = _completed(_spec(saved, folder, given), example)
+        spec = _completed(_spec(saved, folder, {**given, "batched": batched}), example)
         saving.write_manifest(folder, _manifest(spec, saved))
         # Before the folder takes its place: a model that is there can be served.
         if saved.runs_code and remember:
@@ -76,7 +80,8 @@ def save_as(
 def _spec(saved: Saved, folder: Path, given: dict[str, Any]) -> ModelSpec:
     file = folder / saved.file
     kept = {key: getattr(saved, key) for key in ("runtime", "format", "signature", "classes", "options")}
-    return ModelSpec(path=str(file.absolute()), sha256=digest_of(file), trusted=True, device="cpu", **kept, **given)
+    spec = ModelSpec(path=str(file.absolute()), sha256=digest_of(file), trusted=True, device="cpu", **kept, **given)
+    return spec if spec.signature is None else msgspec.structs.replace(spec, signature=as_asked(spec.signature, spec))
 
 
 def _completed(spec: ModelSpec, example: Any) -> ModelSpec:
@@ -124,15 +129,17 @@ def signature_order(signature: Signature, arrays: dict[str, Any]) -> list[str]:
 
 def example_rows(signature: Signature, example: Any) -> list[Any] | None:
     """The first rows of an example as the predict door takes them; None when JSON cannot hold any."""
-    if example is None or not signature.batched:
+    if example is None:
         return None
     tensors = example_tensors(signature, example)
-    first = {name: _readable(t.array[:MAX_EXAMPLE_ROWS], t.datatype) for name, t in tensors.items()}
+    most = MAX_EXAMPLE_ROWS if signature.batched else None
+    first = {name: _readable(t.array[:most] if t.array.ndim else t.array, t.datatype) for name, t in tensors.items()}
     if any(t.datatype == "BF16" for t in tensors.values()):
         return None
     if not first or sum(t.array.size for t in first.values()) > MAX_EXAMPLE_VALUES:
         return None
-    return [row for row in tensors_to_rows(Signature(signature.inputs), first) if _finite(row)] or None
+    rows = tensors_to_rows(Signature(signature.inputs, batched=signature.batched), first)
+    return [row for row in rows if _finite(row)] or None
 
 
 def _readable(array: Array, datatype: str) -> Tensor:

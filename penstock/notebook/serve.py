@@ -111,14 +111,16 @@ def serve(
     port: int | None = None,
     trust: str | tuple[str, ...] = (),
     output: Output | None = None,
+    batched: bool | None = None,
     **settings: Any,
 ) -> Server:
     """Serves a model and returns at once with its `Server`.
 
     `model`: a fitted scikit-learn, XGBoost or LightGBM model, a torch module, a function of a batch, a
     `penstock.Model`, or the path of a model file or folder. `example`: a few input rows, from which
-    names, datatypes and shapes are read. `port`: 8000 when free, else any free one. `settings`:
-    replicas, timeout_ms, batching={...} and the other settings of a model in penstock.yaml.
+    names, datatypes and shapes are read. `batched=False`: the first axis does not count independent
+    rows, so requests run one at a time, and the example is one whole input. `port`: 8000 when free, else any
+    free one. `settings`: replicas, timeout_ms, batching={...} and the other settings of a model in penstock.yaml.
 
     Raises `SetupError` when the model cannot be served; the message says what would work.
     """
@@ -128,7 +130,7 @@ def serve(
     folder = tempfile.TemporaryDirectory(prefix="penstock-")
     try:
         app = App(Config(http=HttpSettings(port=_free_port(port))))
-        app.add(*_model(model, example, label, Path(folder.name), options, trust, output))
+        app.add(*_model(model, example, label, Path(folder.name), options, trust, output, batched))
         server = Server(app, label, folder)
         server.start()
     except BaseException:
@@ -145,15 +147,17 @@ def _model(
     options: DeploymentSettings,
     trust: str | tuple[str, ...],
     output: Output | None,
+    batched: bool | None,
 ) -> tuple[ModelSpec, DeploymentSettings, Callable[[str], Runtime] | None]:
     """What to serve and how; an object is written into `folder` for its workers."""
     create: Callable[[str], Runtime] | None = None
     if isinstance(model, (str, Path)):
-        spec = spec_of(label, ModelSettings(source=str(model), trust=trust, output=output), Path.cwd())
+        settings = ModelSettings(source=str(model), trust=trust, output=output, batched=batched)
+        spec = spec_of(label, settings, Path.cwd())
     elif options.placement == "inline":
-        spec, create = _inline_spec(label, example), lambda _: CallableRuntime(model)
+        spec, create = _inline_spec(label, example, batched), lambda _: CallableRuntime(model)
     else:
-        spec = _written(model, folder / label, example, output or "both")
+        spec = _written(model, folder / label, example, output or "both", batched)
     return spec, options, create
 
 
@@ -167,21 +171,30 @@ def _settings(given: dict[str, Any]) -> DeploymentSettings:
     return settings
 
 
-def _written(model: Any, folder: Path, example: Any, output: Output) -> ModelSpec:
+def _written(model: Any, folder: Path, example: Any, output: Output, batched: bool | None) -> ModelSpec:
     """The object in a folder that its workers load it from; nothing is remembered as trusted."""
     try:
-        return save_as(model, folder, example, output=output, remember=False)
+        return save_as(model, folder, example, output=output, batched=batched, remember=False)
     except ModelFileError as error:
         if "cannot be written" in error.message:
             raise ModelFileError(f"{error.message}; to run it in this process, pass placement='inline'") from error
         raise
 
 
-def _inline_spec(name: str, example: Any) -> ModelSpec:
+def _inline_spec(name: str, example: Any, batched: bool | None) -> ModelSpec:
     """A function that runs in this process; its example is the batch that it takes."""
     if example is not None:
         example = example.to_dict("records") if hasattr(example, "to_dict") else np.asarray(example).tolist()
-    return ModelSpec(name=name, runtime="callable", path="", trusted=True, example=example, platform="python_callable")
+        example = [example] if batched is False else example
+    return ModelSpec(
+        name=name,
+        runtime="callable",
+        path="",
+        trusted=True,
+        example=example,
+        batched=batched,
+        platform="python_callable",
+    )
 
 
 def _free_port(port: int | None) -> int:

@@ -28,6 +28,7 @@ def resolve(
     base: Path | None = None,
     runtime: str | None = None,
     output: str | None = None,
+    batched: bool | None = None,
     device: str = "auto",
     threads: int = 1,
     example: list[Any] | None = None,
@@ -51,7 +52,7 @@ def resolve(
         known = _of_folder(found, runtime, trusted)
     else:
         known = _of_file(found, runtime, trusted)
-    given = {"name": name, "version": version, "output": output, "example": example}
+    given = {"name": name, "version": version, "output": output, "batched": batched, "example": example}
     known.update({key: value for key, value in given.items() if value is not None})
     known["name"] = checked_name(known["name"])
     known["version"] = checked_name(known.get("version", "1"), "version")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
+import msgspec
 import numpy as np
 
 from penstock.core.errors import ModelFileError
@@ -12,7 +13,7 @@ from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import DTYPES, Array
 from penstock.runtimes import classes, examples, tables
-from penstock.runtimes.shapes import Arrays, empty_outputs, no_rows, settled, with_outputs
+from penstock.runtimes.shapes import Arrays, as_asked, empty_outputs, native_example, no_rows, settled, with_outputs
 
 
 class Task(NamedTuple):
@@ -51,12 +52,13 @@ class BoosterRuntime:
     def load(self, spec: ModelSpec) -> Signature:
         """Reads the file and finds out what the model takes and gives."""
         self.task, names, width = self.open(spec)
-        signature = spec.signature or Signature(infer_inputs(names, width, spec.example, self.datatype))
+        signature = spec.signature or Signature(infer_inputs(names, width, native_example(spec), self.datatype))
+        signature = as_asked(signature, spec)
         self._names = [i.name for i in signature.inputs]
         if self.task.classes:
             signature = self._classify(signature, spec)
         else:
-            signature = Signature(signature.inputs, settled(spec, ["output"]) or ())
+            signature = msgspec.structs.replace(signature, outputs=settled(spec, ["output"]) or ())
             signature = signature if signature.outputs else with_outputs(signature, self._run, spec)
         self.signature = signature
         return signature
@@ -67,7 +69,8 @@ class BoosterRuntime:
             raise ModelFileError(f"the model has {self.task.classes} classes, but {len(known)} are named")
         self._labels = classes.label_values(known)
         self._outputs = classes.wanted(spec.output, self.task.probabilities is not None)
-        return Signature(signature.inputs, classes.specs(known, self._outputs, self.datatype))
+        outputs = classes.specs(known, self._outputs, self.datatype)
+        return msgspec.structs.replace(signature, outputs=outputs)
 
     def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
         """Runs one batch."""

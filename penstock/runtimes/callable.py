@@ -17,7 +17,15 @@ from penstock.core.tensors import DTYPES, Array, Tensor
 from penstock.runtimes import examples, hints, tables
 from penstock.runtimes.contract import Saved
 from penstock.runtimes.python_objects import open_object, pickled, ready
-from penstock.runtimes.shapes import Arrays, check_rows, empty_outputs, no_rows, with_outputs
+from penstock.runtimes.shapes import (
+    Arrays,
+    as_asked,
+    check_rows,
+    empty_outputs,
+    native_example,
+    no_rows,
+    with_outputs,
+)
 
 OUTPUT = "output"
 
@@ -46,8 +54,8 @@ class CallableRuntime:
         self._parameters = hints.parameters(self.function)
         only = next(iter(self._parameters.values()), None)
         self._frame = hints.wants_frame(only) or bool(spec.options.get("frame"))
-        inputs = spec.signature.inputs if spec.signature else infer_inputs(self.function, spec.example)
-        self.signature = self._complete(Signature(inputs), spec)
+        inputs = spec.signature.inputs if spec.signature else infer_inputs(self.function, native_example(spec))
+        self.signature = self._complete(as_asked(Signature(inputs), spec), spec)
         return self.signature
 
     def _complete(self, signature: Signature, spec: ModelSpec) -> Signature:
@@ -60,12 +68,12 @@ class CallableRuntime:
         return with_outputs(signature, lambda inputs: named_outputs(self._call(inputs, signature)), spec)
 
     def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
-        """Runs one batch. Raises `ModelFailed` unless every output has one row per input row."""
+        """Runs one batch. Raises `ModelFailed` unless every output has one row per input row, if rows count."""
         if no_rows(self.signature, inputs):
             return empty_outputs(self.signature)
         outputs = named_outputs(self._call(inputs, self.signature))
         rows = len(next(iter(inputs.values()))) if inputs else 1
-        for name, array in outputs.items():
+        for name, array in outputs.items() if self.signature.batched else ():
             check_rows(name, array.shape, rows)
         return {spec.name: _fitting(spec, outputs) for spec in self.signature.outputs}
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -18,7 +19,7 @@ from penstock.core.tensors import Array, bytes_array
 from penstock.runtimes import classes, external_data
 from penstock.runtimes.contract import Saved
 from penstock.runtimes.files import read
-from penstock.runtimes.shapes import by_first_axis, empty_outputs, no_rows, stand_in
+from penstock.runtimes.shapes import as_asked, by_first_axis, empty_outputs, no_rows, stand_in
 from penstock.runtimes.tables import text_array
 
 log = logging.getLogger("penstock.runtimes.onnx")
@@ -31,6 +32,8 @@ _DATATYPES = {
 }  # fmt: skip
 # A ZipMap, with which converters end a classifier: one map from class to probability per row.
 _ZIPMAPS = ("seq(map(string,tensor(float)))", "seq(map(int64,tensor(float)))")
+# First axes whose positions belong together, by the names that exporters give them: rows of two requests must not mix.
+_SEQUENCE = re.compile("seq|time|len|frame|token|step|height|width", re.IGNORECASE)
 
 
 class OnnxRuntime:
@@ -56,6 +59,9 @@ class OnnxRuntime:
         self._texts = frozenset(node.name for node in inputs if node.datatype == "BYTES")
         outputs = self._name_outputs(spec.output)
         signature = by_first_axis(inputs, [self._output_spec(*pair) for pair in outputs.items()])
+        if any(_SEQUENCE.search(name) for name in _first_axes(self.session)):
+            signature = msgspec.structs.replace(signature, batched=False)
+        signature = as_asked(signature, spec)
         self._outputs = outputs
         if self._zipmap:
             signature = self._with_classes(signature)
@@ -109,6 +115,12 @@ class OnnxRuntime:
         if isinstance(value, list):
             return np.array([[row[key] for key in self._keys] for row in value], np.float32)
         return bytes_array(value) if value.dtype == object else value
+
+
+def _first_axes(session: Any) -> list[str]:
+    """The names that the file gives the first axes of its inputs."""
+    firsts = [node.shape[0] for node in session.get_inputs() if node.shape]
+    return [first for first in firsts if isinstance(first, str)]
 
 
 def _our_name(name: str, zipmap: str | None, outputs: int) -> str:

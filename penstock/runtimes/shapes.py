@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 import msgspec
 import numpy as np
 
-from penstock.core.errors import ModelFailed, ModelFileError, PenstockError
+from penstock.core.errors import ConfigError, ModelFailed, ModelFileError, PenstockError
 from penstock.core.model import ModelSpec
 from penstock.core.rows import rows_to_tensors
 from penstock.core.signature import Signature, TensorSpec
@@ -33,6 +34,47 @@ def by_first_axis(inputs: Sequence[TensorSpec], outputs: Sequence[TensorSpec]) -
 
 def _rows_first(spec: TensorSpec) -> TensorSpec:
     return msgspec.structs.replace(spec, shape=(-1, *spec.shape[1:]))
+
+
+def as_asked(signature: Signature, spec: ModelSpec) -> Signature:
+    """The signature, batched or not as the settings say, else as it was when the model was saved.
+
+    Raises `ConfigError` when the model's shapes do not let the first axis count rows.
+    """
+    asked = spec.batched
+    # A saved signature without outputs was not settled by a run yet, and only its "no" was said by somebody.
+    if asked is None and spec.signature is not None and (spec.signature.outputs or not spec.signature.batched):
+        asked = spec.signature.batched
+    if asked is None or asked == signature.batched:
+        return signature
+    return _counting_rows(signature) if asked else _whole(signature)
+
+
+def _whole(signature: Signature) -> Signature:
+    """Not batched: the shapes of the file, one request at a time."""
+    first = -1 if signature.fixed_rows is None else signature.fixed_rows
+
+    def sized(spec: TensorSpec) -> TensorSpec:
+        return msgspec.structs.replace(spec, shape=(first, *spec.shape[1:])) if spec.shape else spec
+
+    return Signature(tuple(map(sized, signature.inputs)), tuple(map(sized, signature.outputs)), batched=False)
+
+
+def _counting_rows(signature: Signature) -> Signature:
+    scalars = [spec.name for spec in (*signature.inputs, *signature.outputs) if not spec.shape]
+    if scalars:
+        raise ConfigError(f"batched: true does not fit {scalars[0]!r}, which has no axis that could count rows")
+    firsts = {spec.shape[0] for spec in signature.inputs}
+    if len(firsts) > 1:
+        raise ConfigError(f"batched: true does not fit inputs whose first axes differ: {sorted(firsts)}")
+    fixed = next(iter(firsts - {-1}), None)
+    inputs, outputs = tuple(map(_rows_first, signature.inputs)), tuple(map(_rows_first, signature.outputs))
+    return Signature(inputs, outputs, fixed_rows=fixed)
+
+
+def native_example(spec: ModelSpec) -> Any:
+    """The spec's example as the model itself takes it: rows, or the one input of a model that is not batched."""
+    return spec.example[0] if spec.example and spec.batched is False else spec.example
 
 
 def example_arrays(signature: Signature, spec: ModelSpec) -> Arrays | None:
@@ -91,6 +133,8 @@ def _output(name: str, array: Array, signature: Signature, rows: int) -> TensorS
     if signature.batched:
         check_rows(name, shape, rows)
         shape = (-1, *shape[1:])
+    elif any(-1 in spec.shape for spec in signature.inputs):
+        shape = (-1,) * len(shape)
     return TensorSpec(name, datatype_of(array), shape)
 
 

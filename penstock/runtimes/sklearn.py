@@ -17,7 +17,7 @@ from penstock.core.tensors import Array, bytes_array
 from penstock.runtimes import classes, examples, tables
 from penstock.runtimes.contract import Saved
 from penstock.runtimes.estimators import check_fitted, pickled, read_pickle, read_skops, version_warnings
-from penstock.runtimes.shapes import Arrays, empty_outputs, no_rows, settled, with_outputs
+from penstock.runtimes.shapes import Arrays, as_asked, empty_outputs, native_example, no_rows, settled, with_outputs
 
 # Sentences with which scikit-learn refuses rows; other errors are the model's own.
 _INPUT_FAULTS = ("Input X", "Input contains", "Found unknown categories", "could not convert string", "X contains")
@@ -46,9 +46,9 @@ class SklearnRuntime:
         _limit_threads(self.model, spec.threads)
         self._methods = methods(self.model, spec.output)
         self._categories = spec.options.get("categories", {})
-        inputs = spec.signature.inputs if spec.signature else infer_inputs(self.model, spec.example)
+        inputs = spec.signature.inputs if spec.signature else infer_inputs(self.model, native_example(spec))
         self._columns = tuple(i.name for i in inputs) if _named(self.model, inputs) else None
-        self.signature = self._complete(Signature(inputs), spec)
+        self.signature = self._complete(as_asked(Signature(inputs), spec), spec)
         return self.signature
 
     def _complete(self, signature: Signature, spec: ModelSpec) -> Signature:

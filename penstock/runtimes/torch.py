@@ -23,7 +23,7 @@ from penstock.core.tensors import Array
 from penstock.runtimes import examples, torch_export
 from penstock.runtimes.contract import Saved
 from penstock.runtimes.files import read_trusted
-from penstock.runtimes.shapes import Arrays, empty_outputs, no_rows, with_outputs
+from penstock.runtimes.shapes import Arrays, as_asked, empty_outputs, native_example, no_rows, with_outputs
 
 
 class TorchRuntime:
@@ -46,10 +46,11 @@ class TorchRuntime:
         torch.set_num_threads(spec.threads)
         self._device = choose_device(spec.device)
         if spec.format == "torch-export":
-            signature = self._load_export(data)
+            signature = as_asked(self._load_export(data), spec)
         else:
             module = self._load_module(data, spec.format)
-            signature = spec.signature or Signature(infer_inputs(forward_names(module), spec.example))
+            known = spec.signature or Signature(infer_inputs(forward_names(module), native_example(spec)))
+            signature = as_asked(known, spec)
         self.signature = signature
         if not signature.outputs:
             self.signature = with_outputs(signature, self._run, spec)

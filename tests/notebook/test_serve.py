@@ -135,3 +135,20 @@ def test_two_servers_side_by_side() -> None:
     with penstock.serve(double, example=np.array([1.0])) as one, penstock.serve(double, example=np.array([1.0])) as two:
         assert one.url != two.url
         assert one.predict([1.0]) == two.predict([1.0]) == [2.0]
+
+
+@pytest.mark.parametrize("placement", ["process", "inline"])
+def test_a_model_that_takes_one_input_at_a_time(placement: str) -> None:
+    def mean(values: Any) -> Any:
+        return np.array([values.mean()])
+
+    with penstock.serve(mean, example=[1.0, 2.0], name="mean", port=0, batched=False, placement=placement) as server:
+        assert server.predict([[1.0, 2.0, 6.0]]) == [[3.0]]
+
+
+def test_regressors_and_boosters_not_batched(tmp_path: Path) -> None:
+    from sklearn.linear_model import LinearRegression
+
+    model = LinearRegression().fit(X, y)
+    with penstock.serve(model, example=X[:4], name="m", port=0, batched=False) as server:
+        assert np.allclose(server.predict([X[:6].tolist()])[0], model.predict(X[:6]))

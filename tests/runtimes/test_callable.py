@@ -162,3 +162,12 @@ def test_models_are_loaded_once(tmp_path: Path, obj: Any) -> None:
     runtime = CallableRuntime()
     runtime.load(save_as(obj, tmp_path / "m", remember=False))
     assert runtime.run({"texts": text(["a", "b"])})["output"].tolist() == [1, 1]
+
+
+def test_a_function_of_a_whole_input_gets_it_whole() -> None:
+    runtime = CallableRuntime(lambda values: np.array([values.mean()]))
+    spec = ModelSpec(name="m", runtime="callable", path="", example=[[1.0, 2.0, 3.0]], batched=False)
+    signature = runtime.load(spec)
+    assert not signature.batched
+    assert (signature.inputs[0].shape, signature.outputs[0].shape) == ((-1,), (-1,))
+    assert runtime.run({"values": np.array([1.0, 3.0])})["output"].tolist() == [2.0]

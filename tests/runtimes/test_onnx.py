@@ -6,12 +6,14 @@ import os
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import numpy as np
 import pytest
 
 from penstock.core.errors import BadInput, MissingExtra, ModelFileError
 from penstock.core.model import ModelSpec
-from penstock.notebook.save import save_as
+from penstock.notebook.save import save, save_as
+from penstock.repository.sources import resolve
 from penstock.runtimes import external_data, registry
 from penstock.runtimes.onnx import OnnxRuntime
 from penstock.runtimes.shapes import by_first_axis
@@ -144,6 +146,28 @@ def test_batching_by_shape(tmp_path: Path, shape: Any, batched: bool, fixed: int
     signature = OnnxRuntime().load(written(tmp_path / "m", inline(), shape=shape))
     assert (signature.batched, signature.fixed_rows) == (batched, fixed)
     assert signature.inputs[0].shape == (-1, 2)
+
+
+@pytest.mark.parametrize("axis", ["seq_len", "Time", "num_frames", "tokens", "image_height"])
+def test_a_first_axis_named_as_a_sequence_does_not_count_rows(tmp_path: Path, axis: str) -> None:
+    found = written(tmp_path / "m", inline(), shape=(axis, 2))
+    assert not OnnxRuntime().load(found).batched
+    assert OnnxRuntime().load(msgspec.structs.replace(found, batched=True)).batched
+
+
+def test_the_setting_decides_about_batches(tmp_path: Path) -> None:
+    rows = msgspec.structs.replace(written(tmp_path / "a", inline()), batched=False)
+    assert not OnnxRuntime().load(rows).batched
+    four = msgspec.structs.replace(written(tmp_path / "b", inline(), shape=(4, 2)), batched=False)
+    signature = OnnxRuntime().load(four)
+    assert (signature.batched, signature.fixed_rows, signature.inputs[0].shape) == (False, None, (4, 2))
+
+
+def test_a_saved_decision_about_batches_is_kept(tmp_path: Path) -> None:
+    save(model(inline()), tmp_path / "m", np.ones((3, 2), np.float32), batched=False)
+    spec = resolve(str(tmp_path / "m"))
+    assert spec.example == [[[1.0, 1.0]] * 3]
+    assert not OnnxRuntime().load(spec).batched
 
 
 def test_scalars_and_mixed_sizes_are_not_batched() -> None:
