@@ -240,13 +240,14 @@ def rows_of(inputs: Any) -> list[Any]:
 
 
 def encode(message: Any) -> bytes:
-    """JSON, with numpy values as plain ones. Raises `BadInput` for what JSON cannot hold."""
+    """JSON, with numpy values as plain ones; NaN goes as null, which the server reads as NaN where the
+    input is floating-point. Raises `BadInput` for what JSON cannot hold."""
     try:
         body = msgspec.json.encode(message, enc_hook=_plain)
     except (TypeError, ValueError, RecursionError) as error:
         raise BadInput(f"the inputs cannot be sent as JSON: {error}") from error
-    if b"null" in body and _has_nan(message["inputs"]):
-        raise BadInput("the inputs hold NaN or infinity, which JSON lacks; fill them, or send a numpy array")
+    if b"null" in body and _has_infinity(message["inputs"]):
+        raise BadInput("the inputs hold infinity, which JSON lacks; send a numpy array or a DataFrame")
     return body
 
 
@@ -256,14 +257,14 @@ def _plain(value: Any) -> Any:
     raise TypeError(f"{type(value).__name__} is no value of JSON")
 
 
-def _has_nan(value: Any) -> bool:
+def _has_infinity(value: Any) -> bool:
     if isinstance(value, dict):
-        return any(map(_has_nan, value.values()))
+        return any(map(_has_infinity, value.values()))
     if isinstance(value, (list, tuple)):
-        return any(map(_has_nan, value))
+        return any(map(_has_infinity, value))
     if isinstance(value, np.ndarray):
-        return _has_nan(value.tolist())
-    return isinstance(value, (float, np.floating)) and not math.isfinite(value)
+        return _has_infinity(value.tolist())
+    return isinstance(value, (float, np.floating)) and math.isinf(value)
 
 
 def is_frame(inputs: Any) -> bool:

@@ -7,12 +7,13 @@ one row is the value of the only input, or a dict from input name to value.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from types import NoneType
 from typing import Any
 
 import numpy as np
 
 from penstock.core.errors import BadInput
-from penstock.core.signature import Signature, TensorSpec
+from penstock.core.signature import Signature, TensorSpec, wrong_shape
 from penstock.core.tensors import DTYPES, Array, Tensor, Tensors, bytes_array, object_array
 
 MAX_DEPTH = 32
@@ -91,15 +92,16 @@ def _tensor(spec: TensorSpec, values: Any, wanted: tuple[int, ...], shape: tuple
     except BadInput as error:
         raise BadInput(f"input {spec.name!r}: {error.message}") from None
     if len(array.shape) != len(wanted) or any(w not in (-1, s) for w, s in zip(wanted, array.shape, strict=True)):
-        raise BadInput(f"input {spec.name!r} must have shape {list(wanted)}, got {list(array.shape)}")
+        raise wrong_shape(spec.name, wanted, array.shape)
     return Tensor(spec.datatype, array if shape is None else array.reshape(shape))
 
 
 def array_from_json(datatype: str, values: Any) -> Array:
     """An array from decoded JSON (nested lists of plain values), exactly or not at all.
 
-    Raises `BadInput` for ragged nesting, 1.5 or true in an integer, true in a float, numbers out of
-    range, and anything but text in BYTES. Shape: that of the nesting.
+    null in a floating-point type is NaN. Raises `BadInput` for ragged nesting, 1.5 or true in an
+    integer, true in a float, numbers out of range, and anything but text in BYTES. Shape: that of
+    the nesting.
     """
     flat, shape = flatten(values)
     if datatype == "BYTES":
@@ -114,7 +116,7 @@ def _half(datatype: str, flat: list[Any], shape: tuple[int, ...]) -> Array:
         raise BadInput("BF16 has no JSON form; send it as binary data")
     with np.errstate(over="ignore"):
         array = exact_array("FP32", flat).astype(np.float16)
-    if not np.isfinite(array).all():
+    if np.isinf(array).any():
         raise BadInput("a value is out of the range of FP16")
     return array.reshape(shape)
 
@@ -137,21 +139,52 @@ def flatten(values: Any) -> tuple[list[Any], tuple[int, ...]]:
 
 
 def exact_array(datatype: str, flat: list[Any]) -> Array:
-    """A one-dimensional array of plain values that all belong to the datatype. Raises `BadInput`."""
+    """A one-dimensional array of plain values that all belong to the datatype.
+
+    Integers take whole floats (22.0); floating-point types take null, as NaN. Raises `BadInput`,
+    naming the first value that does not belong, and its place.
+    """
     dtype = DTYPES[datatype]
     kinds = set(map(type, flat))
-    allowed: set[type] = {bool} if dtype.kind == "b" else {int} if dtype.kind in "iu" else {int, float}
-    if not kinds <= allowed:
-        wrong = sorted(kind.__name__ for kind in kinds - allowed)
-        raise BadInput(f"{datatype} takes {' or '.join(sorted(k.__name__ for k in allowed))}, got {', '.join(wrong)}")
+    if not kinds <= _TAKES[dtype.kind] or (float in kinds and dtype.kind in "iu" and not _whole(flat)):
+        raise _stranger(datatype, flat, _TAKES[dtype.kind])
+    if float in kinds and dtype.kind in "iu":
+        flat = list(map(int, flat))
     try:
         with np.errstate(over="ignore"):
             array = np.array(flat, dtype=dtype)
     except (OverflowError, ValueError):
         raise BadInput(f"a value is out of the range of {datatype}") from None
-    if dtype.kind == "f" and not np.isfinite(array).all():
+    if dtype.kind == "f" and np.isinf(array).any():
         raise BadInput(f"a value is out of the range of {datatype}")
     return array
+
+
+_TAKES: dict[str, set[type]] = {
+    "b": {bool},
+    "i": {int, float},
+    "u": {int, float},
+    "f": {int, float, NoneType},
+}
+
+
+_NAMES = {"b": "true or false", "i": "int", "u": "int", "f": "float or int"}
+
+
+def _whole(flat: list[Any]) -> bool:
+    return all(value.is_integer() for value in flat if isinstance(value, float))
+
+
+def _stranger(datatype: str, flat: list[Any], takes: set[type]) -> BadInput:
+    """Names the first value that does not belong."""
+    for place, value in enumerate(flat):
+        if type(value) not in takes:
+            what = "null" if value is None else f"{type(value).__name__} {str(value)[:40]!r}"
+            return BadInput(f"{datatype} takes {_NAMES[DTYPES[datatype].kind]}, got {what} as value {place}")
+        if isinstance(value, float) and datatype not in ("FP32", "FP64") and not value.is_integer():
+            hint = "an example with fractions makes it a floating-point input"
+            return BadInput(f"{datatype} takes whole numbers, got {value} as value {place}; {hint}")
+    return BadInput(f"a value does not belong in {datatype}")
 
 
 def to_json(tensor: Tensor) -> Any:

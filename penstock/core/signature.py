@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import msgspec
@@ -97,10 +97,17 @@ def check_shape(spec: TensorSpec, shape: tuple[int, ...]) -> None:
     """Raises `BadInput` unless `shape` fits the spec's (-1 fits any size)."""
     wanted = spec.shape
     if len(shape) != len(wanted):
-        raise BadInput(f"input {spec.name!r} must have shape {list(wanted)}, got {list(shape)}")
+        raise wrong_shape(spec.name, wanted, shape)
     for size, want in zip(shape, wanted, strict=True):
         if size != want and want != -1:
-            raise BadInput(f"input {spec.name!r} must have shape {list(wanted)}, got {list(shape)}")
+            raise wrong_shape(spec.name, wanted, shape)
+
+
+def wrong_shape(name: str, wanted: Sequence[int], got: Sequence[int]) -> BadInput:
+    """The error for a shape that does not fit; n stands for any size."""
+    shown = ", ".join("n" if size == -1 else str(size) for size in wanted)
+    hint = "; is a pair of brackets missing around the rows?" if len(got) == len(wanted) - 1 else ""
+    return BadInput(f"input {name!r} must have shape [{shown}], got {list(got)}{hint}")
 
 
 def spec_of(name: str, array: Array, datatype: str, *, batched: bool = True) -> TensorSpec:

@@ -125,7 +125,7 @@ MEANINGLESS: list[tuple[dict[str, Any], str]] = [
     ({"inputs": "abc", "model": "matrix"}, "must be a list of rows"),
     ({"inputs": 3, "model": "matrix"}, "must be a list of rows"),
     ({"inputs": np.float64(3), "model": "matrix"}, "first axis"),
-    ({"inputs": [[float("nan"), 1.0, 2.0]], "model": "matrix"}, "NaN or infinity"),
+    ({"inputs": [[float("inf"), 1.0, 2.0]], "model": "matrix"}, "infinity, which JSON lacks"),
     ({"inputs": [{1, 2}.__iter__()], "model": "matrix"}, "cannot be sent as JSON"),
     ({"inputs": pd.DataFrame({"price": [1.0], "town": ["Oslo"]}), "model": "bill"}, "unknown column town"),
     ({"inputs": pd.DataFrame({"price": ["x"], "city": ["Oslo"]}), "model": "bill"}, "must be FP64"),

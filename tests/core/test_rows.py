@@ -70,7 +70,7 @@ def test_an_optional_column_may_be_left_out_of_every_row() -> None:
         ([[1, "a"]], "row 0 must be an object"),
         ([{"age": "1", "name": "a"}], "'age'.*INT64 takes int, got str"),
         ([{"age": 1, "name": 7}], "'name'.*text or bytes"),
-        ([{"age": None, "name": "a"}], "'age'.*NoneType"),
+        ([{"age": None, "name": "a"}], "'age'.*INT64 takes int, got null as value 0"),
         ([{"age": [1, 2], "name": "a"}], "'age' must have shape"),
     ],
 )
@@ -83,7 +83,9 @@ def test_wrong_columns_say_where(rows: list[Any], says: str) -> None:
     ("datatype", "value"),
     [
         ("INT32", 1.5),
-        ("INT32", 1.0),
+        ("INT32", 1.5),
+        ("INT32", float("nan")),
+        ("INT32", None),
         ("INT32", 2**31),
         ("UINT8", 300),
         ("UINT8", -1),
@@ -93,10 +95,9 @@ def test_wrong_columns_say_where(rows: list[Any], says: str) -> None:
         ("INT64", True),
         ("FP32", True),
         ("FP32", "1"),
-        ("FP32", None),
+        ("FP32", "1"),
         ("FP32", 1e39),
         ("FP64", 10**400),
-        ("FP64", float("nan")),
         ("FP32", float("inf")),
         ("FP16", 1e6),
         ("BF16", 1.0),
@@ -113,6 +114,16 @@ def test_values_that_do_not_belong_are_refused(datatype: str, value: object) -> 
         array_from_json(datatype, [value])
     with pytest.raises(BadInput, match="input 'x'"):
         rows_to_tensors(spec(datatype, -1), [value])
+
+
+def test_null_is_nan_and_whole_floats_are_integers() -> None:
+    floats = array_from_json("FP64", [1, None, 2.5])
+    assert np.isnan(floats).tolist() == [False, True, False]
+    assert array_from_json("INT16", [22.0, -3]).tolist() == [22, -3]
+    with pytest.raises(BadInput, match=r"takes whole numbers, got 7.25 as value 1"):
+        array_from_json("INT64", [7, 7.25])
+    with pytest.raises(BadInput, match="out of the range of INT64"):
+        array_from_json("INT64", [1e30])
 
 
 @pytest.mark.parametrize("datatype", [name for name in DTYPES if DTYPES[name].kind in "iu" and name != "BF16"])

@@ -212,7 +212,7 @@ def tensor(**changes: Any) -> dict[str, Any]:
         [tensor(data=[True, False])],
         [tensor(data=["1", "2"])],
         [tensor(data=[1e39, 0])],
-        [tensor(data=[None, 1])],
+        [tensor(data=["1", 1])],
         [tensor(data=[[1, 2], [3]])],
         [tensor(data=[[1], 2])],
         [tensor(data={"a": 1})],
