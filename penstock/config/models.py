@@ -32,6 +32,7 @@ def spec_of(name: str, model: ModelSettings, base: Path) -> ModelSpec:
         options=model.options,
     )
     runtime = spec.runtime or registry.for_format(spec.format)
+    registry.check_reads(runtime, spec.format)
     registry.check_installed(runtime)
     platform = spec.platform or registry.entry(runtime).platform
     return msgspec.structs.replace(spec, runtime=runtime, platform=platform)

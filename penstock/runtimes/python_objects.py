@@ -22,6 +22,8 @@ def open_object(spec: ModelSpec) -> Any:
     """The object that the spec's path names: "module:attribute", "file.py:attribute", or a pickle under trust."""
     if spec.format in ("cloudpickle", "pickle", "joblib"):
         return _unpickle(read_trusted(spec, "a pickled function"))
+    if spec.format != "python":
+        raise ModelFileError(f"a {spec.format} file holds no Python function")
     where, _, attribute = spec.path.rpartition(":")
     if not where:
         raise ModelFileError("name a Python object as module:attribute or file.py:attribute")

@@ -17,7 +17,8 @@ class Entry(NamedTuple):
     """Where a runtime lives.
 
     `library`: what it needs to import; `extra`: what installs that. `platform`: how the Open
-    Inference Protocol calls it. `formats`: what it serves by default, as the repository names them.
+    Inference Protocol calls it. `formats`: what it serves by default, as the repository names them;
+    `also`: what it reads when it is asked for by name.
     """
 
     name: str
@@ -27,19 +28,21 @@ class Entry(NamedTuple):
     extra: str
     platform: str
     formats: tuple[str, ...]
+    also: tuple[str, ...] = ()
 
 
 _ENTRIES = (
     Entry("onnx", "penstock.runtimes.onnx", "OnnxRuntime", "onnxruntime", "onnx", "onnxruntime_onnx", ("onnx",)),
     Entry("sklearn", "penstock.runtimes.sklearn", "SklearnRuntime", "sklearn", "sklearn", "sklearn",
-          ("pickle", "joblib", "skops")),
+          ("pickle", "joblib", "skops"), ("cloudpickle",)),
     Entry("xgboost", "penstock.runtimes.xgboost", "XgboostRuntime", "xgboost", "xgboost", "xgboost",
           ("xgboost-json", "xgboost-ubj")),
     Entry("lightgbm", "penstock.runtimes.lightgbm", "LightgbmRuntime", "lightgbm", "lightgbm", "lightgbm",
           ("lightgbm-text",)),
     Entry("torch", "penstock.runtimes.torch", "TorchRuntime", "torch", "torch", "pytorch",
           ("torch-export", "torchscript", "torch-pickle", "torch-legacy")),
-    Entry("callable", "penstock.runtimes.callable", "CallableRuntime", None, "", "python", ("python", "cloudpickle")),
+    Entry("callable", "penstock.runtimes.callable", "CallableRuntime", None, "", "python", ("python", "cloudpickle"),
+          ("pickle", "joblib")),
 )  # fmt: skip
 RUNTIMES: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 _BY_FORMAT = {format: entry.name for entry in _ENTRIES for format in entry.formats}
@@ -90,6 +93,15 @@ def for_format(format: str) -> str:
     if name is None:
         raise ConfigError(f"no runtime serves the format {format!r}; known are: {', '.join(_BY_FORMAT)}")
     return name
+
+
+def check_reads(name: str, format: str) -> None:
+    """Raises `ConfigError`, naming the runtimes that do, unless the runtime reads the format."""
+    found = entry(name)
+    if format in (*found.formats, *found.also):
+        return
+    able = [other.name for other in _ENTRIES if format in (*other.formats, *other.also)]
+    raise ConfigError(f"the runtime {name} does not read {format}; {' and '.join(able) or 'none'} can")
 
 
 def saver_for(obj: object) -> tuple[str, Saver]:
