@@ -90,6 +90,7 @@ def root(
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Runs the command line; a wrong file or setting ends with its message and status 2."""
+    _leave_working_folder()
     # From 1.29 on, ONNX Runtime reports models to its maker unless told not to; workers inherit this.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
@@ -97,6 +98,14 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except SetupError as error:
         print(f"penstock: {error.message}", file=sys.stderr)
         sys.exit(2)
+
+
+def _leave_working_folder() -> None:
+    """Takes back the working folder that `python -m` puts first on the path: a file there is no library."""
+    module = getattr(sys.modules["__main__"], "__spec__", None)
+    ours = module is not None and module.name == __spec__.name
+    if ours and not sys.flags.safe_path and sys.path[:1] == [os.getcwd()]:
+        del sys.path[0]
 
 
 if __name__ == "__main__":

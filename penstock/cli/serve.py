@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -61,7 +60,6 @@ def serve(
     }
     config, base = configuration(sources, name, _given(of_server), _given(of_models))
     logs.configure(config.log.level, config.log.format)
-    sys.path.insert(0, str(base))
     raise typer.Exit(life.run(build(config, base), lambda app: announce(app, as_json)))
 
 

@@ -14,7 +14,7 @@ from typing import Any
 
 from penstock.core.errors import MissingExtra, ModelFileError, PenstockError
 from penstock.core.model import ModelSpec
-from penstock.runtimes.files import read_trusted
+from penstock.runtimes.files import importable, read_trusted
 from penstock.runtimes.model import Model
 
 
@@ -27,9 +27,8 @@ def open_object(spec: ModelSpec) -> Any:
     where, _, attribute = spec.path.rpartition(":")
     if not where:
         raise ModelFileError("name a Python object as module:attribute or file.py:attribute")
-    base = spec.options.get("import_from")
-    if base and base not in sys.path:
-        sys.path.insert(0, base)
+    if base := spec.options.get("import_from"):
+        importable(base)
     return _attribute(_module(where), attribute)
 
 
@@ -58,9 +57,7 @@ def _from_file(path: Path) -> Any:
     module = importlib.util.module_from_spec(spec)
     # Registered, and its folder importable, as when the file is run: it may import its neighbours.
     sys.modules[path.stem] = module
-    folder = str(path.parent.absolute())
-    if folder not in sys.path:
-        sys.path.insert(0, folder)
+    importable(str(path.parent.absolute()))
     spec.loader.exec_module(module)
     return module
 

@@ -152,15 +152,19 @@ class WorkerProcess(asyncio.Protocol):
 def launch(
     theirs: socket.socket, inwards: Arena | None, outwards: Arena | None, threads: int
 ) -> subprocess.Popen[bytes]:
-    """The child process, with its end of the socketpair, shared memory, and its share of the cores."""
+    """The child process, with its end of the socketpair, shared memory, and its share of the cores.
+
+    -P keeps the working folder off its path, so that a file there never stands in for a library; what
+    a model prints goes to standard error, since standard output is the server's own.
+    """
     environment = dict(os.environ)
     for name in THREAD_VARIABLES:
         environment.setdefault(name, str(threads))
     environment["PYTHONUNBUFFERED"] = "1"
     environment.setdefault("ORT_DISABLE_TELEMETRY", "1")
     descriptors = [theirs.fileno(), *(region.descriptor for region in (inwards, outwards) if region is not None)]
-    command = [sys.executable, "-m", "penstock.scheduling.worker", str(os.getpid()), *map(str, descriptors)]
-    return subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL, env=environment)
+    command = [sys.executable, "-P", "-m", "penstock.scheduling.worker", str(os.getpid()), *map(str, descriptors)]
+    return subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=2, env=environment)
 
 
 def how_it_ended(status: int | None) -> str:

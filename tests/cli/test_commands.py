@@ -18,6 +18,7 @@ from typing import Any
 import pytest
 
 from penstock.cli.main import VERBS
+from tests.repository.conftest import onnx_bytes
 from tests.servers import alive, children, eventually
 
 SLOW = """
@@ -227,3 +228,55 @@ def test_demo_keeps_serving_until_a_signal(tmp_path: Path, number: signal.Signal
     finally:
         process.kill()
         process.communicate(timeout=10)
+
+
+# --- what lies in the working folder
+
+TRAP = "import pathlib; pathlib.Path(__file__).with_suffix('.ran').touch()"
+SHOUT = """
+import penstock
+import suffix
+
+print("a model may print")
+
+class Shout(penstock.Model):
+    def predict(self, texts: list[str]) -> list[str]:
+        return [text.upper() + suffix.SUFFIX for text in texts]
+"""
+
+
+@pytest.fixture
+def trapped(tmp_path: Path) -> Path:
+    """A folder with files named as libraries are, a model in each form, and a neighbour of one."""
+    for library in ("uvloop", "onnxruntime", "numpy", "httptools"):
+        (tmp_path / f"{library}.py").write_text(TRAP)
+    (tmp_path / "shout.py").write_text(SHOUT)
+    (tmp_path / "suffix.py").write_text("SUFFIX = '!'")
+    (tmp_path / "m.onnx").write_bytes(onnx_bytes())
+    return tmp_path
+
+
+@pytest.mark.parametrize("how", [["-m", "penstock.cli.main"], ["-c", "from penstock.cli.main import main; main()"]])
+def test_code_beside_a_model_does_not_run(trapped: Path, how: list[str]) -> None:
+    safe = ["-P"] if how[0] == "-c" else []
+    command = [sys.executable, *safe, *how, "serve", "m.onnx", "shout.py:Shout", "--port", "0", "--json"]
+    said = ready_line(command, trapped)
+    assert [model["name"] for model in said["models"]] == ["m", "Shout"]
+    assert list(trapped.glob("*.ran")) == []
+
+
+def test_a_module_of_the_working_folder_is_served_when_it_is_named(trapped: Path) -> None:
+    command = [sys.executable, "-m", "penstock.cli.main", "serve", "shout:Shout", "--port", "0", "--json"]
+    assert ready_line(command, trapped)["event"] == "ready"
+
+
+def ready_line(command: list[str], folder: Path) -> Any:
+    """The first line on standard output of a server that is then stopped."""
+    environment = {**os.environ, "PENSTOCK_HOME": str(folder / "home")}
+    server = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+    try:
+        assert server.stdout is not None
+        return json.loads(server.stdout.readline())
+    finally:
+        server.terminate()
+        server.communicate(timeout=60)
