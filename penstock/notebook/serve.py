@@ -13,7 +13,6 @@ from types import TracebackType
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from penstock.app import App
 from penstock.client import Client
@@ -23,8 +22,10 @@ from penstock.core.errors import ConfigError, ModelFileError
 from penstock.core.model import ModelSpec
 from penstock.notebook.save import Output, save_as
 from penstock.repository.sources import name_of
+from penstock.runtimes import registry
 from penstock.runtimes.callable import CallableRuntime
 from penstock.runtimes.contract import Runtime
+from penstock.runtimes.examples import has_columns, rows_of
 from penstock.scheduling.settings import DeploymentSettings
 from penstock.telemetry import logs
 
@@ -152,13 +153,43 @@ def _model(
     """What to serve and how; an object is written into `folder` for its workers."""
     create: Callable[[str], Runtime] | None = None
     if isinstance(model, (str, Path)):
-        settings = ModelSettings(source=str(model), trust=trust, output=output, batched=batched)
+        _refuse_inline(options, "a path")
+        rows = _friendly(example, batched)
+        settings = ModelSettings(source=str(model), trust=trust, output=output, batched=batched, example=rows)
         spec = spec_of(label, settings, Path.cwd())
     elif options.placement == "inline":
+        if registry.saver_for(model)[0] != "callable":
+            _refuse_inline(options, f"a {type(model).__qualname__}")
         spec, create = _inline_spec(label, example, batched), lambda _: CallableRuntime(model)
     else:
         spec = _written(model, folder / label, example, output or "both", batched)
     return spec, options, create
+
+
+def _refuse_inline(options: DeploymentSettings, what: str) -> None:
+    if options.placement == "inline":
+        raise ConfigError(
+            f"placement='inline' is for functions and penstock.Model objects, not for {what}; leave it out"
+        )
+
+
+def _friendly(example: Any, batched: bool | None) -> list[Any] | None:
+    """An example as the predict door takes it; a list is taken to be that already."""
+    if example is None:
+        return None
+    rows = example if isinstance(example, list) and not _holds_arrays(example) else rows_of(example)
+    return [_one_input(example, rows)] if rows is not None and batched is False else rows
+
+
+def _holds_arrays(rows: list[Any]) -> bool:
+    return any(hasattr(value, "dtype") for row in rows for value in ([row, *row] if isinstance(row, list) else [row]))
+
+
+def _one_input(example: Any, rows: list[Any]) -> Any:
+    """A whole input of a model that is not batched: columns by name, or the rows as they are."""
+    if not has_columns(example):
+        return rows
+    return {name: [row[name] for row in rows] for name in rows[0]} if isinstance(rows[0], dict) else rows
 
 
 def _settings(given: dict[str, Any]) -> DeploymentSettings:
@@ -183,15 +214,12 @@ def _written(model: Any, folder: Path, example: Any, output: Output, batched: bo
 
 def _inline_spec(name: str, example: Any, batched: bool | None) -> ModelSpec:
     """A function that runs in this process; its example is the batch that it takes."""
-    if example is not None:
-        example = example.to_dict("records") if hasattr(example, "to_dict") else np.asarray(example).tolist()
-        example = [example] if batched is False else example
     return ModelSpec(
         name=name,
         runtime="callable",
         path="",
         trusted=True,
-        example=example,
+        example=_friendly(example, batched),
         batched=batched,
         platform="python_callable",
     )

@@ -30,8 +30,14 @@ class InlineWorker:
         """Hands a frame to the thread; the answer comes back through the loop."""
         frame = b"".join(buffers)
         loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._thread, lambda: b"".join(self._host.answer(*split(frame))))
+        future = loop.run_in_executor(self._thread, self._answer, frame)
         future.add_done_callback(self._answered)
+
+    def _answer(self, frame: bytes) -> bytes:
+        header, body = split(frame)
+        if not self._host.borrows:
+            body = memoryview(bytearray(body))
+        return b"".join(self._host.answer(header, body))
 
     def kill(self) -> None:
         """Gives the thread up."""

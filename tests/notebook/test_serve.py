@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import os
 import threading
 from pathlib import Path
@@ -152,3 +153,33 @@ def test_regressors_and_boosters_not_batched(tmp_path: Path) -> None:
     model = LinearRegression().fit(X, y)
     with penstock.serve(model, example=X[:4], name="m", port=0, batched=False) as server:
         assert np.allclose(server.predict([X[:6].tolist()])[0], model.predict(X[:6]))
+
+
+def test_a_path_with_an_example(tmp_path: Path) -> None:
+    import joblib
+
+    model = LogisticRegression(max_iter=500).fit(X, y)
+    joblib.dump(model, tmp_path / "m.joblib")
+    digest = "sha256:" + hashlib.sha256((tmp_path / "m.joblib").read_bytes()).hexdigest()
+    columns = pd.DataFrame(X[:2], columns=["a", "b", "c", "d"])
+    with penstock.serve(tmp_path / "m.joblib", example=X[:2].astype("f4"), port=0, trust=digest) as server:
+        [deployment] = server._app.fleet.all()
+        assert deployment.spec.example == X[:2].astype("f4").tolist()
+    with penstock.serve(tmp_path / "m.joblib", example=columns, port=0, trust=digest) as server:
+        [deployment] = server._app.fleet.all()
+        assert deployment.spec.example == columns.to_dict("records")
+
+
+@pytest.mark.parametrize("model", [LogisticRegression(max_iter=500).fit(X, y), "m.joblib", Path("m.onnx")])
+def test_inline_is_for_functions(model: Any) -> None:
+    with pytest.raises(penstock.ConfigError, match="for functions and"):
+        penstock.serve(model, example=X[:1], port=0, name="m", placement="inline")
+
+
+def test_an_inline_function_may_write_to_its_input() -> None:
+    def doubled(values: Any) -> Any:
+        values *= 2
+        return values
+
+    with penstock.serve(doubled, example=[1.0, 2.0], port=0, placement="inline") as server:
+        assert server.predict([4.0]) == [8.0]
