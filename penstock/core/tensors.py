@@ -153,7 +153,8 @@ def object_array(elements: Sequence[object], shape: Sequence[int]) -> Array:
 def from_raw(datatype: str, shape: Sequence[int], raw: memoryview | bytes | bytearray) -> Array:
     """An array over little-endian bytes (no copy, but for BYTES).
 
-    Raises `BadInput` for an unknown datatype or when the byte count does not fit the shape.
+    Raises `BadInput` for an unknown datatype, when the byte count does not fit the shape, and for a
+    BOOL that is neither 0 nor 1.
     """
     dtype = DTYPES.get(datatype)
     if dtype is None:
@@ -163,6 +164,8 @@ def from_raw(datatype: str, shape: Sequence[int], raw: memoryview | bytes | byte
     wanted = count_elements(shape) * dtype.itemsize
     if wanted != len(raw):
         raise BadInput(f"{datatype} tensor of shape {list(shape)} needs {wanted} bytes, got {len(raw)}")
+    if datatype == "BOOL" and wanted and np.frombuffer(raw, np.uint8).max() > 1:
+        raise BadInput("a BOOL element is one byte, 0 or 1; this tensor holds others")
     return np.frombuffer(raw, dtype).reshape(shape)
 
 

@@ -172,3 +172,10 @@ def test_a_lone_surrogate_is_refused() -> None:
 
 def test_nul_and_unicode_survive() -> None:
     assert Tensor.of(["a\0b", "日本"]).array.tolist() == [b"a\0b", "日本".encode()]
+
+
+def test_a_bool_is_zero_or_one() -> None:
+    assert from_raw("BOOL", [2], b"\x00\x01").tolist() == [False, True]
+    assert from_raw("BOOL", [0], b"").tolist() == []
+    with pytest.raises(BadInput, match="0 or 1"):
+        from_raw("BOOL", [3], b"\x00\x02\xff")
