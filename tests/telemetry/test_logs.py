@@ -27,3 +27,25 @@ def test_one_object_per_line() -> None:
     assert said["request_id"] == "a\r\nb\u2028c"
     assert (said["level"], said["room"]) == ("info", "tests")
     assert "ValueError: boom" in broke["exception"]
+
+
+HOST_PROGRAM = """
+import io, sys, structlog
+structlog.configure(processors=[lambda *_: "the host's own"], logger_factory=structlog.PrintLoggerFactory(sys.stdout))
+from penstock.telemetry import logs
+early = logs.logger("early")
+logs.configure("warning", "json")
+structlog.get_logger().info("whatever")
+early.info("hidden")
+sys.stderr = io.StringIO()
+early.warning("said")
+print(sys.stderr.getvalue())
+"""
+
+
+def test_a_host_programs_own_logging_stays() -> None:
+    done = subprocess.run([sys.executable, "-c", HOST_PROGRAM], capture_output=True, text=True, timeout=60, check=True)
+    theirs, ours, *_ = done.stdout.splitlines()
+    assert theirs == "the host's own"
+    assert json.loads(ours)["event"] == "said"
+    assert done.stderr == ""
