@@ -359,7 +359,8 @@ def raise_for(response: urllib3.BaseHTTPResponse) -> None:
     request_id = response.headers.get("X-Request-Id")
     if request_id:
         error.detail = f"request id {request_id}"
-        error.add_note(f"request id {request_id}: the server's log has more under it")
+        more = ": the server's log has more under it" if response.status >= 500 else ""
+        error.add_note(f"request id {request_id}{more}")
     raise error
 
 

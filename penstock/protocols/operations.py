@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from urllib.parse import quote
 
 import msgspec
 
@@ -29,6 +30,7 @@ class Operations:
         routes.add("GET", "/health", self.health)
         routes.add("GET", "/metrics", self.metrics)
         routes.add("GET", "/models", self.models)
+        routes.add("GET", "/models/{}", self.model)
 
     async def live(self, http: HttpRequest) -> HttpResponse:
         """GET /livez: the process answers."""
@@ -51,9 +53,25 @@ class Operations:
         """GET /metrics: Prometheus text."""
         return HttpResponse(200, self._metrics(), METRICS_TYPE)
 
+    async def model(self, http: HttpRequest, name: str) -> HttpResponse:
+        """GET /models/{name}: what it takes and gives, and how to ask it."""
+        return _json(_usage(self._models.find(name)))
+
     async def models(self, http: HttpRequest) -> HttpResponse:
         """GET /models: what is served."""
         return _json({"models": [_described(model) for model in self._models.all()]})
+
+
+def _usage(model: Any) -> dict[str, Any]:
+    """How to ask a model: its signature and an example for its predict path."""
+    signature = model.signature
+    return {
+        **_described(model),
+        "inputs": signature and msgspec.to_builtins(signature.inputs),
+        "outputs": signature and msgspec.to_builtins(signature.outputs),
+        "predict": f"/models/{quote(model.spec.name)}/predict",
+        "example": {"inputs": model.spec.example} if model.spec.example else None,
+    }
 
 
 def _described(model: Any) -> dict[str, Any]:

@@ -233,6 +233,7 @@ class Deployment:
             self.dispatcher,
             self.recorder,
             timeout_s=self.settings.timeout_ms / 1000,
+            max_timeout_s=max(self.settings.timeout_ms, self.settings.max_timeout_ms) / 1000,
             max_rows=max_rows,
         )
 
@@ -257,8 +258,6 @@ class Deployment:
 
     def replica_failed(self, replica_id: int, error: PenstockError) -> None:
         """The model raised on a batch."""
-        if error.status >= 500:
-            log.error("model_failed", model=self.spec.name, reason=error.message, detail=error.detail)
         self.dispatcher.failed(replica_id, error, self._clock())
         self._poke()
 

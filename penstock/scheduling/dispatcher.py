@@ -12,6 +12,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
+from penstock.core.deadline import NEVER
 from penstock.core.errors import (
     CrashLooping,
     DeadlineExceeded,
@@ -212,7 +213,8 @@ class Dispatcher:
             work.started = now
             work.batch_rows = rows
         self.running += rows
-        self.supervisor.began(replica, batch, now)
+        latest = max((work.deadline for work in works if work.deadline != NEVER), default=now)
+        self.supervisor.began(replica, batch, now, latest)
         return batch
 
     def _finish(self, replica_id: int, now: float) -> Batch | None:

@@ -22,8 +22,8 @@ log = logger("scheduling")
 class Intake:
     """Checks requests against one signature, queues them, and settles their replies.
 
-    `timeout_s`: the longest that a request may take, and what it gets without a deadline of its
-    own. `max_rows`: larger requests are split (None: never).
+    `timeout_s`: for requests without a deadline; `max_timeout_s`: the longest that one may ask for.
+    `max_rows`: larger requests are split (None: never).
     """
 
     def __init__(
@@ -34,6 +34,7 @@ class Intake:
         recorder: Recorder,
         *,
         timeout_s: float,
+        max_timeout_s: float,
         max_rows: int | None,
     ):
         self._signature = signature
@@ -41,6 +42,7 @@ class Intake:
         self._dispatcher = dispatcher
         self._recorder = recorder
         self._timeout_s = timeout_s
+        self._max_timeout_s = max_timeout_s
         self._max_rows = max_rows
         self._fit = Fit.of(signature)
         self._keys = KeyMaker(signature)
@@ -93,11 +95,9 @@ class Intake:
         queue.check_room(pieces)
 
     def _work(self, request: Request, tensors: Tensors, rows: int, now: float) -> Work:
-        latest = now + self._timeout_s
-        deadline = request.deadline if request.deadline != NEVER else latest
-        if deadline > latest:
-            # A batch that ran longer than the model's own limit would be taken for a hang.
-            raise BadInput(f"the timeout is over this model's limit of {self._timeout_s * 1000:g} ms; ask for less")
+        deadline = request.deadline if request.deadline != NEVER else now + self._timeout_s
+        if deadline > now + self._max_timeout_s:
+            raise BadInput(f"timeout_ms may be at most {self._max_timeout_s * 1000:.0f} for this model")
         key = self._keys.key(tensors) if rows else ("no rows",)
         return Work(tensors, rows, self._ended, key=key, level=request.priority, deadline=deadline)
 

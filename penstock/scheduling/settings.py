@@ -21,7 +21,10 @@ class DeploymentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     threads: int | None = None
     """Threads of each worker's numeric libraries (default: the cores divided by all workers)."""
     timeout_ms: float = 30_000
-    """Time for a request that names none; a batch that runs longer has hung, and its worker is killed."""
+    """Time for a request that names none; a batch that runs longer, and longer than any of its requests
+    may take, has hung, and its worker is killed."""
+    max_timeout_ms: float = 600_000
+    """The longest time that a request may ask for."""
     queue_size: int = 1024
     """Requests that may wait; more are refused with 503."""
     pure: bool = True
@@ -40,5 +43,7 @@ class DeploymentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
             raise ConfigError("threads must be between 1 and 1024")
         if not 0 < self.timeout_ms <= 86_400_000:
             raise ConfigError("timeout_ms must be over 0 and at most a day (86400000)")
+        if not 0 < self.max_timeout_ms <= 86_400_000:
+            raise ConfigError("max_timeout_ms must be over 0 and at most a day (86400000)")
         if not 1 <= self.queue_size <= 1_000_000:
             raise ConfigError("queue_size must be between 1 and 1000000")

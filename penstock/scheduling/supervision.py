@@ -97,10 +97,11 @@ class Supervisor:
             self._move(replica, Life.IDLE, now, math.inf)
             self.was_ready = True
 
-    def began(self, replica: Replica, batch: object, now: float) -> None:
-        """A batch was sent to an idle replica."""
+    def began(self, replica: Replica, batch: object, now: float, deadline: float = 0.0) -> None:
+        """A batch was sent to an idle replica; it has not hung while one of its requests has time left
+        (`deadline`: the latest of theirs)."""
         replica.batch = batch
-        self._move(replica, Life.BUSY, now, now + self.hang_s)
+        self._move(replica, Life.BUSY, now, max(now + self.hang_s, deadline))
 
     def finished(self, replica_id: int, now: float) -> None:
         """The batch came back, with a result or with an error of the model's."""

@@ -31,7 +31,9 @@ class Shop:
         self.dispatcher.decide(0.0)
         self.dispatcher.ready(0, 0.0)
         self.recorder = Recorder()
-        self.intake = Intake(SIGNATURE, ("m", "1"), self.dispatcher, self.recorder, timeout_s=10.0, max_rows=max_rows)
+        self.intake = Intake(
+            SIGNATURE, ("m", "1"), self.dispatcher, self.recorder, timeout_s=10.0, max_timeout_s=60.0, max_rows=max_rows
+        )
 
     def ask(self, *values: int, outputs: tuple[str, ...] | None = None) -> Reply:
         tensors = {"x": Tensor("INT64", np.array(values, np.int64))}

@@ -342,7 +342,8 @@ class Ledger:
         if worker.doomed or worker.life is Life.READY:
             return math.inf
         if worker.life is Life.BUSY:
-            return worker.since + self.scenario.hang_s
+            deadlines = [sent.work.deadline for sent in worker.batch if sent.work.deadline != math.inf]
+            return max(worker.since + self.scenario.hang_s, *deadlines, 0.0)
         if worker.life is Life.LOADING:
             return worker.since + self.scenario.supervision.load_timeout_s
         return worker.since + self._pause(worker)

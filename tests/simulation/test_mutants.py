@@ -307,8 +307,8 @@ class NeverKills(Supervisor):
 class KillsTheSlow(Supervisor):
     """Loses patience at half time."""
 
-    def began(self, replica: Replica, batch: object, now: float) -> None:
-        super().began(replica, batch, now)
+    def began(self, replica: Replica, batch: object, now: float, deadline: float = 0.0) -> None:
+        super().began(replica, batch, now, deadline)
         replica.until = now + self.hang_s / 2
 
 

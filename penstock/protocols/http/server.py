@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import errno
+import os
 import resource
 from collections.abc import Callable
 from email.utils import formatdate
@@ -55,7 +57,7 @@ class HttpServer:
         try:
             self._server = await loop.create_server(lambda: Connection(self), host, port, backlog=2048)
         except OSError as error:
-            raise ConfigError(f"cannot listen on {host} port {port}: {error.strerror or error}") from error
+            raise ConfigError(_cannot_listen(host, port, error)) from error
         self.port = self._server.sockets[0].getsockname()[1]
 
     def stop_listening(self) -> None:
@@ -103,6 +105,12 @@ class HttpServer:
         for connection in list(self._connections):
             connection.sweep(self.now)
         self._sweeper = loop.call_later(SWEEP_S, self._tick)
+
+
+def _cannot_listen(host: str, port: int, error: OSError) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host} is in use; choose another with --port, or --port 0 for any free one"
+    return f"cannot listen on {host} port {port}: {os.strerror(error.errno) if error.errno else error}"
 
 
 def descriptor_limit() -> int:
