@@ -131,6 +131,8 @@ class _Check:
             # These messages begin with the setting's own name.
             setting, _, message = error.message.partition(" ")
             self.refuse((*path, *setting.split(".")), message)
+        if model.placement == "inline":
+            self.refuse((*path, "placement"), "inline is for penstock.serve in a notebook; leave it out")
         self._positive(model.supervision, (*path, "supervision"))
 
     def _alias(self, alias: str, target: str, config: Config) -> None:

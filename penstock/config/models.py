@@ -33,6 +33,7 @@ def spec_of(name: str, model: ModelSettings, base: Path) -> ModelSpec:
     )
     runtime = spec.runtime or registry.for_format(spec.format)
     registry.check_reads(runtime, spec.format)
+    registry.check_settings(runtime, spec.device, spec.options)
     registry.check_installed(runtime)
     platform = spec.platform or registry.entry(runtime).platform
     return msgspec.structs.replace(spec, runtime=runtime, platform=platform)

@@ -58,6 +58,7 @@ class BoosterRuntime:
         if self.task.classes:
             signature = self._classify(signature, spec)
         else:
+            classes.check_no_classifier(spec.output)
             signature = msgspec.structs.replace(signature, outputs=settled(spec, ["output"]) or ())
             signature = signature if signature.outputs else with_outputs(signature, self._run, spec)
         self.signature = signature

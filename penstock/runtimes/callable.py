@@ -14,7 +14,7 @@ from penstock.core.errors import ModelFailed, ModelFileError, PenstockError
 from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import DTYPES, Array, Tensor
-from penstock.runtimes import examples, hints, tables
+from penstock.runtimes import classes, examples, hints, tables
 from penstock.runtimes.contract import Saved
 from penstock.runtimes.python_objects import open_object, pickled, ready
 from penstock.runtimes.shapes import (
@@ -50,6 +50,7 @@ class CallableRuntime:
 
     def load(self, spec: ModelSpec) -> Signature:
         """Imports or unpickles the function, and calls a `Model`'s `load`."""
+        classes.check_no_classifier(spec.output)
         self.function = ready(open_object(spec) if self._obj is None else self._obj)
         self._parameters = hints.parameters(self.function)
         only = next(iter(self._parameters.values()), None)

@@ -30,6 +30,12 @@ def wanted(output: str, has_probabilities: bool) -> tuple[str, ...]:
     return (LABEL, PROBABILITIES) if has_probabilities else (LABEL,)
 
 
+def check_no_classifier(output: str) -> None:
+    """Raises `ConfigError` when something but "both" is asked of a model that is no classifier."""
+    if output != "both":
+        raise ConfigError(f"output: {output} is for classifiers, and this model is none; leave it out")
+
+
 def plain(classes: Sequence[Any] | Array) -> list[Any]:
     """Class labels as plain values, fit for a manifest."""
     return [item.item() if isinstance(item, np.generic) else item for item in classes]

@@ -76,9 +76,9 @@ class OnnxRuntime:
         if output == "both":
             return ours
         found = {name: theirs for name, theirs in ours.items() if output[:4] in name.lower()}
-        if len(ours) > 1 and not found:
+        if not found:
             raise ConfigError(f"output: {output} fits none of the model's outputs: {', '.join(ours)}")
-        return found or ours
+        return found
 
     def _output_spec(self, name: str, theirs: str) -> TensorSpec:
         node = next(node for node in self.session.get_outputs() if node.name == theirs)

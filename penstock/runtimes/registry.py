@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
+from collections.abc import Iterable
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, cast
@@ -18,7 +19,8 @@ class Entry(NamedTuple):
 
     `library`: what it needs to import; `extra`: what installs that. `platform`: how the Open
     Inference Protocol calls it. `formats`: what it serves by default, as the repository names them;
-    `also`: what it reads when it is asked for by name.
+    `also`: what it reads when it is asked for by name. `options`: the names of its own settings.
+    `cuda`: whether it can use a CUDA device.
     """
 
     name: str
@@ -29,20 +31,23 @@ class Entry(NamedTuple):
     platform: str
     formats: tuple[str, ...]
     also: tuple[str, ...] = ()
+    options: tuple[str, ...] = ()
+    cuda: bool = False
 
 
 _ENTRIES = (
-    Entry("onnx", "penstock.runtimes.onnx", "OnnxRuntime", "onnxruntime", "onnx", "onnxruntime_onnx", ("onnx",)),
+    Entry("onnx", "penstock.runtimes.onnx", "OnnxRuntime", "onnxruntime", "onnx", "onnxruntime_onnx", ("onnx",),
+          cuda=True),
     Entry("sklearn", "penstock.runtimes.sklearn", "SklearnRuntime", "sklearn", "sklearn", "sklearn",
-          ("pickle", "joblib", "skops"), ("cloudpickle",)),
+          ("pickle", "joblib", "skops"), ("cloudpickle",), ("categories",)),
     Entry("xgboost", "penstock.runtimes.xgboost", "XgboostRuntime", "xgboost", "xgboost", "xgboost",
           ("xgboost-json", "xgboost-ubj")),
     Entry("lightgbm", "penstock.runtimes.lightgbm", "LightgbmRuntime", "lightgbm", "lightgbm", "lightgbm",
           ("lightgbm-text",)),
     Entry("torch", "penstock.runtimes.torch", "TorchRuntime", "torch", "torch", "pytorch",
-          ("torch-export", "torchscript", "torch-pickle", "torch-legacy")),
+          ("torch-export", "torchscript", "torch-pickle", "torch-legacy"), cuda=True),
     Entry("callable", "penstock.runtimes.callable", "CallableRuntime", None, "", "python", ("python", "cloudpickle"),
-          ("pickle", "joblib")),
+          ("pickle", "joblib"), ("frame", "import_from")),
 )  # fmt: skip
 RUNTIMES: dict[str, Entry] = {entry.name: entry for entry in _ENTRIES}
 _BY_FORMAT = {format: entry.name for entry in _ENTRIES for format in entry.formats}
@@ -102,6 +107,20 @@ def check_reads(name: str, format: str) -> None:
         return
     able = [other.name for other in _ENTRIES if format in (*other.formats, *other.also)]
     raise ConfigError(f"the runtime {name} does not read {format}; {' and '.join(able) or 'none'} can")
+
+
+def check_settings(name: str, device: str, options: Iterable[str]) -> None:
+    """Raises `ConfigError` for a device or an option that the runtime would not obey."""
+    found = entry(name)
+    if device.startswith("cuda") and not found.cuda:
+        able = " and ".join(other.name for other in _ENTRIES if other.cuda)
+        raise ConfigError(f"device: {device} is for the runtimes {able}; {name} uses the CPU")
+    for option in options:
+        if option not in found.options:
+            near = difflib.get_close_matches(option, found.options, 1)
+            known = f"it takes: {', '.join(found.options)}" if found.options else "it takes none"
+            hint = f"did you mean {near[0]!r}?" if near else known
+            raise ConfigError(f"the runtime {name} has no option {option!r}; {hint}")
 
 
 def saver_for(obj: object) -> tuple[str, Saver]:

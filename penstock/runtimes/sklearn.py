@@ -86,12 +86,14 @@ def methods(model: Any, output: str) -> dict[str, str]:
     """Output name → the model's method that computes it. Raises `ModelFileError` for what is no model."""
     if not hasattr(model, "predict"):
         if hasattr(model, "transform"):
+            classes.check_no_classifier(output)
             return {"output": "transform"}
         kind = type(model).__qualname__
         raise ModelFileError(
             f"the file holds a {kind}, which has neither predict nor transform; for a function set runtime: callable"
         )
     if not hasattr(model, "classes_") or getattr(model, "_estimator_type", "classifier") != "classifier":
+        classes.check_no_classifier(output)
         return {"output": "predict"}
     # Several targets at once have a list of class arrays, and no single matrix of probabilities.
     single = not isinstance(model.classes_, list) and hasattr(model, "predict_proba")

@@ -20,7 +20,7 @@ from penstock.core.errors import BadInput, ConfigError, MissingExtra, ModelFileE
 from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import Array
-from penstock.runtimes import examples, torch_export
+from penstock.runtimes import classes, examples, torch_export
 from penstock.runtimes.contract import Saved
 from penstock.runtimes.files import read_trusted
 from penstock.runtimes.shapes import Arrays, as_asked, empty_outputs, native_example, no_rows, with_outputs
@@ -41,6 +41,7 @@ class TorchRuntime:
 
     def load(self, spec: ModelSpec) -> Signature:
         """Reads the file that somebody vouched for, onto the device."""
+        classes.check_no_classifier(spec.output)
         data = read_trusted(spec, "a PyTorch file")
         torch = _torch()
         torch.set_num_threads(spec.threads)

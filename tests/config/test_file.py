@@ -161,3 +161,15 @@ def test_plain_data_is_not_changed() -> None:
     data = {"models": {"iris": {"source": "a"}}}
     assert with_overrides(data, {"http.port": 5}, {"replicas": 2}, environ={}).models["iris"].replicas == 2
     assert data == {"models": {"iris": {"source": "a"}}}
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ("placement: inline", "inline is for penstock.serve in a notebook"),
+        ("batching: {policy: none, max_wait_ms: 5}", "has no effect with policy: none"),
+    ],
+)
+def test_settings_that_would_not_be_obeyed(tmp_path: Path, settings: str, message: str) -> None:
+    said = refused(tmp_path, f"models:\n  m:\n    source: m.onnx\n    {settings}\n")
+    assert message in "\n".join(said)

@@ -64,3 +64,20 @@ def test_only_a_named_object_is_imported(file: Path, tmp_path: Path) -> None:
     with pytest.raises(ModelFileError, match="holds no Python function"):
         open_object(named)
     assert "evil" not in sys.modules
+
+
+def test_a_device_that_the_runtime_would_not_use(tmp_path: Path) -> None:
+    (tmp_path / "f.py").write_text("def predict(x): return x")
+    source = f"{tmp_path / 'f.py'}:predict"
+    with pytest.raises(ConfigError, match="device: cuda:1 is for the runtimes onnx and torch; callable uses the CPU"):
+        spec_of("m", ModelSettings(source=source, device="cuda:1"), tmp_path)
+    assert spec_of("m", ModelSettings(source=source, device="cpu"), tmp_path).device == "cpu"
+
+
+def test_options_that_the_runtime_does_not_know(file: Path, tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="onnx has no option 'providers'; it takes none"):
+        spec(file, options={"providers": []})
+    (tmp_path / "f.py").write_text("def predict(x): return x")
+    settings = ModelSettings(source=f"{tmp_path / 'f.py'}:predict", options={"frames": True})
+    with pytest.raises(ConfigError, match="did you mean 'frame'"):
+        spec_of("m", settings, tmp_path)

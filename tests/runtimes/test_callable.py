@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from penstock.core.errors import ModelFailed, ModelFileError
+from penstock.core.errors import ConfigError, ModelFailed, ModelFileError
 from penstock.core.model import ModelSpec
 from penstock.core.signature import TensorSpec
 from penstock.notebook.save import save_as
@@ -171,3 +171,9 @@ def test_a_function_of_a_whole_input_gets_it_whole() -> None:
     assert not signature.batched
     assert (signature.inputs[0].shape, signature.outputs[0].shape) == ((-1,), (-1,))
     assert runtime.run({"values": np.array([1.0, 3.0])})["output"].tolist() == [2.0]
+
+
+def test_output_is_for_classifiers() -> None:
+    runtime = CallableRuntime(lambda rows: rows)
+    with pytest.raises(ConfigError, match="is for classifiers"):
+        runtime.load(ModelSpec(name="m", runtime="callable", path="", example=[1.0], output="label"))

@@ -10,7 +10,7 @@ import msgspec
 import numpy as np
 import pytest
 
-from penstock.core.errors import BadInput, MissingExtra, ModelFileError
+from penstock.core.errors import BadInput, ConfigError, MissingExtra, ModelFileError
 from penstock.core.model import ModelSpec
 from penstock.notebook.save import save, save_as
 from penstock.repository.sources import resolve
@@ -215,3 +215,9 @@ def test_text_goes_in_and_out(tmp_path: Path) -> None:
     assert runtime.run({"x": words})["y"].tolist() == words.tolist()
     with pytest.raises(BadInput, match="UTF-8"):
         runtime.run({"x": np.array([b"\xff"], dtype=object)})
+
+
+def test_output_names_an_output_that_there_is(tmp_path: Path) -> None:
+    found = msgspec.structs.replace(written(tmp_path / "m", inline()), output="label")
+    with pytest.raises(ConfigError, match="fits none of the model's outputs: y"):
+        OnnxRuntime().load(found)

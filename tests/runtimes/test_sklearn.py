@@ -16,7 +16,7 @@ from penstock.core.model import ModelSpec
 from penstock.core.tensors import Tensor
 from penstock.notebook.save import save_as
 from penstock.repository.trust import digest_of
-from penstock.runtimes.sklearn import SklearnRuntime, accepts
+from penstock.runtimes.sklearn import SklearnRuntime, accepts, methods
 from tests.runtimes.models import CASES, file_spec, houses, text
 
 
@@ -203,3 +203,13 @@ def test_accepts_by_what_it_can_do() -> None:
     assert accepts(line())
     assert not accepts(len)
     assert not accepts(Tensor.of([1]))
+
+
+def test_output_is_for_classifiers() -> None:
+    from sklearn.linear_model import LinearRegression
+    from sklearn.preprocessing import StandardScaler
+
+    for model in (LinearRegression(), StandardScaler()):
+        assert list(methods(model, "both")) == ["output"]
+        with pytest.raises(ConfigError, match="is for classifiers"):
+            methods(model, "label")

@@ -29,6 +29,10 @@ class BatchingSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
             raise ConfigError("batching.max_size must be at least 1")
         if self.max_wait_ms is not None and not 0 <= self.max_wait_ms <= 3_600_000:
             raise ConfigError("batching.max_wait_ms must be between 0 and 3600000")
+        if self.max_wait_ms is not None and self.policy == "none":
+            raise ConfigError(
+                "batching.max_wait_ms has no effect with policy: none, which waits for nobody; leave it out"
+            )
         if any(size < 1 for size in self.buckets) or list(self.buckets) != sorted(set(self.buckets)):
             raise ConfigError("batching.buckets must be growing positive sizes, such as [1, 4, 16, 64]")
         if self.buckets and self.buckets[-1] < self.max_size:
