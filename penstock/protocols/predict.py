@@ -57,6 +57,8 @@ class Predict:
     async def predict_only(self, http: HttpRequest) -> HttpResponse:
         """POST /predict, when exactly one model is served."""
         names = list(dict.fromkeys(model.spec.name for model in self._models.all()))
+        if not names:
+            raise NotFound("no model is served here")
         if len(names) != 1:
             paths = ", ".join(f"/models/{name}/predict" for name in names[:10])
             raise NotFound(f"several models are served; use {paths}")

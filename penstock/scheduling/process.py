@@ -155,7 +155,8 @@ def launch(
     """The child process, with its end of the socketpair, shared memory, and its share of the cores.
 
     -P keeps the working folder off its path, so that a file there never stands in for a library; what
-    a model prints goes to standard error, since standard output is the server's own.
+    a model prints goes to standard error, since standard output is the server's own. A process group of
+    its own keeps Ctrl-C away from it: the server ends its workers when their work is done.
     """
     environment = dict(os.environ)
     for name in THREAD_VARIABLES:
@@ -164,7 +165,9 @@ def launch(
     environment.setdefault("ORT_DISABLE_TELEMETRY", "1")
     descriptors = [theirs.fileno(), *(region.descriptor for region in (inwards, outwards) if region is not None)]
     command = [sys.executable, "-P", "-m", "penstock.scheduling.worker", str(os.getpid()), *map(str, descriptors)]
-    return subprocess.Popen(command, pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=2, env=environment)
+    return subprocess.Popen(
+        command, pass_fds=descriptors, stdin=subprocess.DEVNULL, stdout=2, env=environment, process_group=0
+    )
 
 
 def how_it_ended(status: int | None) -> str:
