@@ -280,3 +280,14 @@ def ready_line(command: list[str], folder: Path) -> Any:
     finally:
         server.terminate()
         server.communicate(timeout=60)
+
+
+def test_a_trusted_pickle_finds_its_classes_in_the_working_folder(trapped: Path) -> None:
+    (trapped / "own.py").write_text("class Doubling:\n    def predict(self, rows): return rows * 2\n")
+    code = "import pickle, own; open('own.pkl', 'wb').write(pickle.dumps(own.Doubling()))"
+    subprocess.run([sys.executable, "-c", code], cwd=trapped, check=True, timeout=60)
+    digest = "sha256:" + hashlib.sha256((trapped / "own.pkl").read_bytes()).hexdigest()
+    (trapped / "m.yaml").write_text(f"models: {{own: {{source: own.pkl, trust: '{digest}', example: [[1.0]]}}}}")
+    command = [sys.executable, "-m", "penstock.cli.main", "serve", "m.yaml", "--port", "0", "--json"]
+    assert ready_line(command, trapped)["event"] == "ready"
+    assert list(trapped.glob("*.ran")) == []
