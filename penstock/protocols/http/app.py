@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 import secrets
 from collections import Counter
@@ -10,10 +11,11 @@ from itertools import count
 
 import msgspec
 
-from penstock.core.errors import BadInput, Cancelled, Forbidden, Internal, MethodNotAllowed, PenstockError
+from penstock.core.clock import system_clock
+from penstock.core.errors import BadInput, Cancelled, Forbidden, Internal, MethodNotAllowed, PenstockError, Unavailable
 from penstock.protocols.http import encoding, wire
 from penstock.protocols.http.limits import HttpLimits
-from penstock.protocols.http.message import Headers, HttpRequest, HttpResponse, NoBody
+from penstock.protocols.http.message import OCTETS, Headers, HttpRequest, HttpResponse, NoBody
 from penstock.protocols.http.routes import Routes
 from penstock.telemetry.logs import logger
 
@@ -33,6 +35,8 @@ class HttpApp:
         self._hosts = None if hosts is None else {host.lower().encode() for host in hosts}
         self._known_hosts: set[bytes] = set()
         self._access_log = access_log
+        self._turned_away = 0
+        self._said_at = -math.inf
         self._prefix = secrets.token_hex(6)
         self._next_id: Callable[[], int] = count(1).__next__
 
@@ -58,13 +62,15 @@ class HttpApp:
             response = self._failed(request, Internal("an internal error; the log has it under this request id"))
         return self._finished(request, response)
 
-    def refusal(self, error: PenstockError) -> HttpResponse:
+    def refusal(self, error: PenstockError, path: bytes = b"") -> HttpResponse:
         """The response to a request that could not even be read."""
         self.errors[error.code] += 1
-        return error_response(error, self._request_id(None), b"")
+        return error_response(error, self._request_id(None), path)
 
     def _failed(self, request: HttpRequest, error: PenstockError) -> HttpResponse:
-        if error.status >= 500 or error.detail:
+        if isinstance(error, Unavailable):
+            self._shed(request, error)
+        elif error.status >= 500 or error.detail:
             log.error(
                 "request_failed",
                 request_id=request.id,
@@ -75,6 +81,21 @@ class HttpApp:
             )
         self.errors[error.code] += 1
         return error_response(error, request.id, request.path)
+
+    def _shed(self, request: HttpRequest, error: Unavailable) -> None:
+        """Says at most once a second that requests are turned away: under overload, logging is load too."""
+        self._turned_away += 1
+        now = system_clock()
+        if now - self._said_at >= 1.0:
+            log.warning(
+                "turned_away",
+                request_id=request.id,
+                code=error.code,
+                reason=error.message,
+                detail=error.detail,
+                requests=self._turned_away,
+            )
+            self._said_at, self._turned_away = now, 0
 
     def _finished(self, request: HttpRequest, response: HttpResponse) -> HttpResponse:
         if response.headers is None:
@@ -137,7 +158,11 @@ def error_response(error: PenstockError, request_id: str, path: bytes) -> HttpRe
 def compress(accept: bytes, response: HttpResponse) -> None:
     """Packs a response in place when the client accepts that and it is worth it."""
     body = response.body
-    if response.stream is not None or (isinstance(body, bytes) and len(body) < encoding.WORTH_IT):
+    size = wire.body_length(body) or 0
+    if response.stream is not None or size < encoding.WORTH_IT:
+        return
+    # Most clients list every coding they can read; one that names a single one wants it.
+    if b"," in accept and (response.content_type == OCTETS or size > encoding.AT_MOST):
         return
     coding = encoding.accepted(accept)
     if coding is None:

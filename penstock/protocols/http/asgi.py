@@ -59,7 +59,7 @@ async def _exchange(http: HttpApp, limits: HttpLimits, scope: Scope, receive: Re
     try:
         body = await _body(headers, limits.body, receive)
     except PenstockError as error:
-        await _send(http.refusal(error), send)
+        await _send(http.refusal(error, scope["path"].encode()), send)
         return
     if body is None:
         return

@@ -209,7 +209,7 @@ class Connection(asyncio.Protocol):
             self._end_after_answers()
             return
         self.closing = True
-        response = self.server.refusal(error)
+        response = self.server.refusal(error, self._reader.path)
         self._write(wire.head(response, self.server.date, wire.body_length(response.body), True), response.body)
         if self.transport.can_write_eof():
             self.transport.write_eof()

@@ -7,6 +7,8 @@ import zlib
 from penstock.core.errors import BadInput, TooLarge, UnsupportedMedia
 
 WORTH_IT = 1024
+AT_MOST = 256 * 2**10
+"""Bytes of an answer that are packed for a client that merely can read it; packing holds up the others."""
 LEVEL = 1
 _AUTO_HEADER = 47  # zlib's window bits 15, plus 32: gzip or zlib by the header
 

@@ -115,6 +115,11 @@ class RequestReader:
         if self.begun and not self.in_body and self._head_bytes > self._limits.head:
             raise self._head_too_large()
 
+    @property
+    def path(self) -> bytes:
+        """The path of the request that is being read, as far as it has come."""
+        return self._url
+
     def body_received(self, body: bytearray) -> None:
         """A large body has come beside the parser, which never saw it and starts anew."""
         self._complete(body)
@@ -141,6 +146,12 @@ class RequestReader:
 
     def on_header(self, name: bytes, value: bytes) -> None:
         name = name.lower()
+        if self.in_body:
+            # A trailer: it comes after the head was judged, so it never becomes a header.
+            self._head_bytes += len(name) + len(value) + 4
+            if self._head_bytes > 2 * self._limits.head:
+                raise self._head_too_large()
+            return
         if name in self._headers:
             value = self._headers[name] + b", " + value
             self._repeated += len(name) + 2

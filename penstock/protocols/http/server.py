@@ -23,7 +23,7 @@ SPARE_DESCRIPTORS = 64
 class HttpServer:
     """Serves one app on one address.
 
-    `refusal` turns an error on a request that could not be read into a response; `broken` is told
+    `refusal` turns an error on a request that could not be read, and its path, into a response; `broken` is told
     of exceptions that no request should cause.
     """
 
@@ -31,7 +31,7 @@ class HttpServer:
         self,
         app: App,
         limits: HttpLimits,
-        refusal: Callable[[PenstockError], HttpResponse],
+        refusal: Callable[[PenstockError, bytes], HttpResponse],
         broken: Callable[[BaseException], None],
     ):
         self.app: Any = app
