@@ -45,8 +45,7 @@ def test_trailers_never_become_headers() -> None:
 def test_trailers_are_bounded() -> None:
     reader = RequestReader(HttpLimits(head=1000), KnownHeads())
     with pytest.raises(HeadTooLarge):
-        for piece in (chunked(b"A: b\r\n" * 200), b"A: b\r\n" * 10_000):
-            reader.feed(piece)
+        reader.feed(chunked(b"A: b\r\n" * 10_000))
 
 
 def test_errors_below_v2_are_a_plain_string_there() -> None:
