@@ -29,7 +29,6 @@ VALUES = {
     "lone surrogate": b'"\\ud800"',
     "invalid UTF-8": b'"\xc3\x28"',
     "text": b'"1"',
-    "null": b"null",
     "true": b"true",
     "5000 digits": b"9" * 5000,
     "hexadecimal": b"0x10",
@@ -178,6 +177,11 @@ def test_zero_rows(hasty: Server) -> None:
     assert answer.status in (200, 400)
     if answer.status == 200:
         assert answer.json()["outputs"][0]["shape"] == [0]
+
+
+def test_null_is_nan_both_ways(hasty: Server) -> None:
+    answer = hasty.ask("POST", PREDICT, b'{"inputs": [null, 2]}')
+    assert (answer.status, answer.json()["outputs"]) == (200, [None, 4.0])
 
 
 def test_nan_in_an_answer_is_null(hasty: Server) -> None:
