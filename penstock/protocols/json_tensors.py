@@ -11,7 +11,7 @@ from penstock.core.errors import BadInput, TooLarge
 from penstock.core.rows import array_from_json
 from penstock.core.tensors import DTYPES, Array, unknown_datatype
 
-MAX_VALUES = 16_000_000
+MAX_VALUES = 4_000_000
 MAX_KEYS = 500_000
 _LARGE = 2**20
 _MAX32 = float(np.finfo(np.float32).max)

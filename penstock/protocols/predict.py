@@ -14,6 +14,7 @@ from penstock.core.rows import rows_to_tensors, tensors_to_rows
 from penstock.core.signature import Signature
 from penstock.core.tensors import Tensor
 from penstock.protocols.answer import chosen, deadline_of, priority_of, timing_headers
+from penstock.protocols.aside import HEAVY, aside
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.json_tensors import array_of, check_size, decode_any
@@ -70,11 +71,14 @@ class Predict:
         signature = model.signature
         if signature is None:
             raise Loading("the model is loading; try again shortly")
-        message = parse(http.body)
+        if len(http.body) > HEAVY:
+            message, tensors = await aside(read, http.body, signature)
+        else:
+            message, tensors = read(http.body, signature)
         request = Request(
             http.id,
             name,
-            tensors_of(signature, message.inputs),
+            tensors,
             version,
             None if message.outputs is None else tuple(message.outputs),
             deadline_of(message.timeout_ms, self._clock),
@@ -85,6 +89,12 @@ class Predict:
         rows = tensors_to_rows(signature, outputs)
         meta = reply.meta
         return HttpResponse(200, _encode(PredictResponse(meta.model, meta.version, rows)), headers=timing_headers(meta))
+
+
+def read(body: bytes | bytearray, signature: Signature) -> tuple[PredictRequest, dict[str, Tensor]]:
+    """The message, and the tensors of its rows."""
+    message = parse(body)
+    return message, tensors_of(signature, message.inputs)
 
 
 def parse(body: bytes | bytearray) -> PredictRequest:

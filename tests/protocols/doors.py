@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -13,6 +14,7 @@ from penstock.core.reply import Meta, Reply
 from penstock.core.request import Handler, Request
 from penstock.core.signature import Fit, Signature, TensorSpec
 from penstock.core.tensors import Tensor
+from penstock.protocols.aside import HEAVY
 from penstock.protocols.docs.pages import Docs
 from penstock.protocols.http.app import HttpApp
 from penstock.protocols.http.drive import Drive
@@ -103,12 +105,22 @@ class Doors:
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> HttpResponse:
         """The response; header names are given with underscores."""
         given = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
-        answers: list[Any] = []
         raw, _, query = path.partition("?")
-        Drive(self.http(HttpRequest(method, raw.encode(), query.encode(), given, body)), answers.append)
+        request = HttpRequest(method, raw.encode(), query.encode(), given, body)
+        answer = asyncio.run(self._aside(request)) if len(body) > HEAVY else self._at_once(request)
+        assert isinstance(answer, HttpResponse), answer
+        return answer
+
+    def _at_once(self, request: HttpRequest) -> Any:
+        answers: list[Any] = []
+        Drive(self.http(request), answers.append)
         assert len(answers) == 1, "a door without I/O must answer at once"
-        assert isinstance(answers[0], HttpResponse), answers
         return answers[0]
+
+    async def _aside(self, request: HttpRequest) -> Any:
+        answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        Drive(self.http(request), answered.set_result)
+        return await asyncio.wait_for(answered, 60)
 
 
 def body(response: HttpResponse) -> bytes:

@@ -7,9 +7,10 @@ from dataclasses import dataclass
 
 import msgspec
 
-from penstock.core.errors import BadInput
+from penstock.core.errors import BadInput, TooLarge
 from penstock.core.signature import Signature
 from penstock.core.tensors import DTYPES, Array, Tensor, count_elements, from_raw
+from penstock.protocols.aside import HEAVY
 from penstock.protocols.http.message import HttpRequest
 from penstock.protocols.json_tensors import array_of, check_size
 from penstock.protocols.oip.messages import InferRequest, InputTensor, Parameter
@@ -17,6 +18,7 @@ from penstock.protocols.oip.messages import InferRequest, InputTensor, Parameter
 HEADER_LENGTH = b"inference-header-content-length"
 MAX_TENSORS = 1024
 MAX_DIMENSIONS = 32
+MAX_BYTES_ELEMENTS = 1_000_000
 _decoder = msgspec.json.Decoder(InferRequest)
 
 
@@ -33,6 +35,15 @@ class Infer:
     outputs: tuple[str, ...] | None = None
     binary: bool = False
     binary_outputs: dict[str, bool] | None = None
+
+
+def heavy(http: HttpRequest) -> bool:
+    """Whether decoding a large request takes long: numbers in binary form do not, JSON and BYTES do."""
+    given = http.headers.get(HEADER_LENGTH)
+    if given is None:
+        return True
+    length = _header_length(given, len(http.body))
+    return length > HEAVY or http.body.find(b'"BYTES"', 0, length) >= 0
 
 
 def decode(http: HttpRequest, signature: Callable[[], Signature | None]) -> Infer:
@@ -82,12 +93,12 @@ def _tensors(inputs: list[InputTensor], binary: memoryview) -> dict[str, Tensor]
         try:
             if tensor.parameters is not None and "binary_data_size" in tensor.parameters:
                 size = _binary_size(tensor, len(binary) - at)
-                array = from_raw(tensor.datatype, _shape(tensor), binary[at : at + size])
+                array = from_raw(tensor.datatype, _binary_shape(tensor), binary[at : at + size])
                 at += size
             else:
                 array = _json_array(tensor)
         except BadInput as error:
-            raise BadInput(f"input {tensor.name[:64]!r}: {error.message}") from None
+            raise type(error)(f"input {tensor.name[:64]!r}: {error.message}") from None
         tensors[tensor.name] = Tensor(tensor.datatype, array)
     if at != len(binary):
         raise BadInput(f"{len(binary) - at} bytes of binary data belong to no input; check binary_data_size")
@@ -98,6 +109,13 @@ def _shape(tensor: InputTensor) -> list[int]:
     if len(tensor.shape) > MAX_DIMENSIONS:
         raise BadInput(f"at most {MAX_DIMENSIONS} dimensions")
     return tensor.shape
+
+
+def _binary_shape(tensor: InputTensor) -> list[int]:
+    shape = _shape(tensor)
+    if tensor.datatype == "BYTES" and count_elements(shape) > MAX_BYTES_ELEMENTS:
+        raise TooLarge(f"at most {MAX_BYTES_ELEMENTS} BYTES elements; send fewer rows at a time")
+    return shape
 
 
 def _binary_size(tensor: InputTensor, left: int) -> int:

@@ -14,9 +14,10 @@ from penstock.core.model import Models, ModelView, State
 from penstock.core.request import Handler, Request
 from penstock.core.signature import Signature, TensorSpec
 from penstock.protocols.answer import DEFAULT_LEVEL, deadline_of, priority_of
+from penstock.protocols.aside import HEAVY, aside
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
-from penstock.protocols.oip.decode import decode
+from penstock.protocols.oip.decode import decode, heavy
 from penstock.protocols.oip.encode import encode
 from penstock.protocols.oip.statistics import statistics
 
@@ -52,7 +53,10 @@ class OipRest:
 
     async def infer(self, http: HttpRequest, name: str, version: str | None = None) -> HttpResponse:
         """POST .../infer"""
-        infer = decode(http, lambda: self._models.find(name, version).signature)
+        if len(http.body) > HEAVY and heavy(http):
+            infer = await aside(decode, http, lambda: self._models.find(name, version).signature)
+        else:
+            infer = decode(http, lambda: self._models.find(name, version).signature)
         request = Request(
             infer.id or http.id,
             name,
