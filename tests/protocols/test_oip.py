@@ -272,6 +272,35 @@ def test_reserved_parameters_reach_the_request() -> None:
     assert (request.deadline, request.priority) == (2.0, 0)
 
 
+RESERVED = {
+    "shared_memory_region": "region0",
+    "shared_memory_byte_size": 8,
+    "classification": 3,
+    "sequence_id": 7,
+    "sequence_start": True,
+    "sequence_end": True,
+}
+
+
+@pytest.mark.parametrize("name", RESERVED)
+@pytest.mark.parametrize("nothing", [False, True])
+def test_extensions_that_are_not_offered_are_refused_by_name_and_never_ignored(name: str, nothing: bool) -> None:
+    doors, asked = same("FP32"), {name: type(RESERVED[name])() if nothing else RESERVED[name]}
+    for response in (
+        infer(doors, [tensor()], parameters=asked),
+        infer(doors, [tensor(parameters=asked)]),
+        infer(doors, [tensor()], outputs=[{"name": "x", "parameters": asked}]),
+    ):
+        assert response.status == (200 if nothing else 400)
+        assert nothing or f"{name} is not offered" in json.loads(body(response))["error"]
+
+
+def test_parameters_of_the_clients_own_are_accepted() -> None:
+    own: dict[str, Any] = {"colour": "red", "triton_enable_empty_final_response": True}
+    wanted = [{"name": "x", "parameters": own}]
+    assert infer(same("FP32"), [tensor(parameters=own)], parameters=own, outputs=wanted).status == 200
+
+
 def test_metadata_config_statistics_index_and_unsupported_calls() -> None:
     doors = same("BYTES", (-1, 2))
 

@@ -19,6 +19,18 @@ HEADER_LENGTH = b"inference-header-content-length"
 MAX_TENSORS = 1024
 MAX_DIMENSIONS = 32
 MAX_BYTES_ELEMENTS = 1_000_000
+NOT_OFFERED = frozenset(
+    (
+        "classification",
+        "sequence_end",
+        "sequence_id",
+        "sequence_start",
+        "shared_memory_byte_size",
+        "shared_memory_offset",
+        "shared_memory_region",
+    )
+)
+"""Parameters of the protocol's extensions that this server does not have."""
 _decoder = msgspec.json.Decoder(InferRequest)
 
 
@@ -49,7 +61,8 @@ def heavy(http: HttpRequest) -> bool:
 def decode(http: HttpRequest, signature: Callable[[], Signature | None]) -> Infer:
     """Reads a request. `signature` is asked only for a raw body, which does not describe itself.
 
-    Raises `BadInput` saying which tensor is wrong, and how.
+    Raises `BadInput` saying which tensor is wrong, and how, and for parameters that ask for an
+    extension that is not offered (`NOT_OFFERED`). Parameters unknown to the protocol are the client's own.
     """
     given = http.headers.get(HEADER_LENGTH)
     if given is None:
@@ -88,6 +101,8 @@ def _tensors(inputs: list[InputTensor], binary: memoryview) -> dict[str, Tensor]
     tensors: dict[str, Tensor] = {}
     at = 0
     for tensor in inputs:
+        if tensor.parameters is not None:
+            _check_offered(tensor.parameters)
         if tensor.name in tensors:
             raise BadInput(f"input {tensor.name[:64]!r} is given twice")
         try:
@@ -103,6 +118,15 @@ def _tensors(inputs: list[InputTensor], binary: memoryview) -> dict[str, Tensor]
     if at != len(binary):
         raise BadInput(f"{len(binary) - at} bytes of binary data belong to no input; check binary_data_size")
     return tensors
+
+
+def _check_offered(parameters: Mapping[str, Parameter]) -> None:
+    """Refuses what would change the answer and cannot be done; 0, false and empty ask for nothing."""
+    if NOT_OFFERED.isdisjoint(parameters):
+        return
+    asked = sorted(name for name in NOT_OFFERED & parameters.keys() if parameters[name])
+    if asked:
+        raise BadInput(f"{', '.join(asked)} is not offered by this server; leave it out")
 
 
 def _shape(tensor: InputTensor) -> list[int]:
@@ -165,6 +189,9 @@ def _raw_shape(shape: tuple[int, ...], elements: int) -> list[int]:
 
 def _with_wishes(infer: Infer, message: InferRequest) -> Infer:
     """Fills in parameters and requested outputs."""
+    for given in (message, *(message.outputs or ())):
+        if given.parameters is not None:
+            _check_offered(given.parameters)
     infer.parameters = message.parameters
     infer.binary = (message.parameters or {}).get("binary_data_output") is True
     if message.outputs is not None:
