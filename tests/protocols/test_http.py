@@ -76,6 +76,18 @@ def test_an_encoded_slash_stays_inside_its_segment(routes: Routes) -> None:
     assert routes.find("POST", b"/models/..%2f..%2fetc/predict") == (other, ("../../etc",))
 
 
+def test_a_model_may_be_named_like_a_literal_segment(routes: Routes) -> None:
+    assert routes.find("POST", b"/models/stats/predict") == (other, ("stats",))
+    assert routes.find("GET", b"/models/stats") == (door, ())
+    with pytest.raises(NotFound):
+        routes.find("GET", b"/models/stats/nothing")
+
+
+def test_many_segments_end_soon(routes: Routes) -> None:
+    with pytest.raises(NotFound):
+        routes.find("GET", b"/models" + b"/stats" * 300)
+
+
 def test_a_wrong_method_names_the_right_ones(routes: Routes) -> None:
     with pytest.raises(MethodNotAllowed) as caught:
         routes.find("DELETE", b"/models/x/predict")

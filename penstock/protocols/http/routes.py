@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from urllib.parse import unquote
 
 from penstock.core.errors import BadInput, MethodNotAllowed, NotFound
@@ -43,25 +44,16 @@ class Routes:
             raise BadInput(f"the path is over {MAX_PATH} bytes")
         if not path.startswith(b"/"):
             raise NotFound("no such path; GET /openapi.json lists what there is")
-        doors, parameters = self._walk(path.decode("ascii", errors="replace"))
+        segments = path.decode("ascii", errors="replace")[1:].rstrip("/").split("/")
+        way = _walk(self._root, segments)
+        if way is None:
+            raise NotFound("no such path; GET /openapi.json lists what there is")
+        doors, parameters = way
         door = doors.get(method) or (doors.get("GET") if method == "HEAD" else None)
         if door is None:
             allow = ", ".join(sorted(doors))
             raise MethodNotAllowed(f"this path takes {allow}", allow=allow)
         return door, parameters
-
-    def _walk(self, path: str) -> tuple[dict[str, Door], tuple[str, ...]]:
-        node, parameters = self._root, []
-        for segment in path[1:].rstrip("/").split("/"):
-            child = node.children.get(segment) if segment != "{}" else None
-            if child is None and segment and (child := node.children.get("{}")) is not None:
-                parameters.append(unquote(segment, errors="replace"))
-            if child is None:
-                raise NotFound("no such path; GET /openapi.json lists what there is")
-            node = child
-        if not node.doors:
-            raise NotFound("no such path; GET /openapi.json lists what there is")
-        return node.doors, tuple(parameters)
 
 
 class Node:
@@ -72,3 +64,18 @@ class Node:
     def __init__(self) -> None:
         self.children: dict[str, Node] = {}
         self.doors: dict[str, Door] = {}
+
+
+def _walk(node: Node, segments: Sequence[str]) -> tuple[dict[str, Door], tuple[str, ...]] | None:
+    """The doors at the end and the parameters on the way; a literal segment is tried before `{}`.
+
+    So a model may be named like a literal: /models/stats is the statistics, /models/stats/infer the model's.
+    """
+    if not segments:
+        return (node.doors, ()) if node.doors else None
+    segment, rest = segments[0], segments[1:]
+    if segment != "{}" and segment in node.children and (way := _walk(node.children[segment], rest)) is not None:
+        return way
+    if not segment or "{}" not in node.children or (way := _walk(node.children["{}"], rest)) is None:
+        return None
+    return way[0], (unquote(segment, errors="replace"), *way[1])
