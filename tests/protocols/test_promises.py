@@ -48,6 +48,39 @@ def test_trailers_are_bounded() -> None:
         reader.feed(chunked(b"A: b\r\n" * 10_000))
 
 
+def test_a_large_chunked_body_may_have_a_trailer() -> None:
+    reader = RequestReader(HttpLimits(head=1000), KnownHeads())
+    head, body = b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n", b"a" * 100_000
+    reader.feed(head + b"%x\r\n%b\r\n0\r\nA: b\r\n\r\n" % (len(body), body))
+    assert len(reader.ready) == 1
+
+
+@pytest.mark.parametrize("start", [b"1;a=", b"1\r\na\r\n0\r\nA: "], ids=["extension", "trailer"])
+def test_what_surrounds_chunks_may_not_be_endless(start: bytes) -> None:
+    reader = RequestReader(HttpLimits(head=1000), KnownHeads())
+    reader.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n" + start)
+    for _ in range(9):
+        reader.feed(b"x" * 100)
+    with pytest.raises(HeadTooLarge):
+        reader.feed(b"x" * 200)
+
+
+def test_small_chunks_that_come_one_by_one_are_fine() -> None:
+    reader = RequestReader(HttpLimits(head=1000), KnownHeads())
+    reader.feed(b"POST / HTTP/1.1\r\nTransfer-Encoding: chunked\r\n\r\n")
+    for _ in range(1000):
+        reader.feed(b"0001\r\n")
+        reader.feed(b"a\r\n")
+    reader.feed(b"0\r\n\r\n")
+    assert len(reader.ready) == 1
+
+
+def test_http_1_0_is_answered_and_closed() -> None:
+    reader = RequestReader(HttpLimits(), KnownHeads())
+    reader.feed(b"GET /livez HTTP/1.0\r\nConnection: keep-alive\r\n\r\n")
+    assert [keep for _, keep in reader.ready] == [False]
+
+
 def test_errors_below_v2_are_a_plain_string_there() -> None:
     for path, shape in ((b"/v2/models/m/infer", str), (b"/models/m/predict", dict)):
         answer = json.loads(error_response(TooLarge("too much"), "1", path).body)  # type: ignore[arg-type]

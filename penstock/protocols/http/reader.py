@@ -18,6 +18,8 @@ from penstock.protocols.http.limits import HttpLimits
 from penstock.protocols.http.message import HttpRequest
 
 END = b"\r\n\r\n"
+CHUNK_FRAME = 32
+"""Bytes around a chunk: its size in hexadecimal and two line ends."""
 # An offer of HTTP/2 (Java's client makes one with every first request) may be ignored (RFC 9110, 7.8);
 # llhttp would take the body for the other protocol.
 _UPGRADE = re.compile(rb"(?im)^upgrade:[^\r\n]*\r\n")
@@ -79,6 +81,7 @@ class RequestReader:
         self._headers: dict[bytes, bytes] = {}
         self._body: bytes | list[bytes] = b""
         self._head_bytes = self._repeated = self._chunks = 0
+        self._framing = self._trailers = 0
 
     def feed(self, data: bytes) -> None:
         """Reads bytes. Raises `BadInput` for what is no HTTP/1.1 or over a limit, `Upgrade` at its end."""
@@ -101,7 +104,9 @@ class RequestReader:
                 self._heads.remember(data[:end], request)
 
     def _parse(self, data: bytes) -> None:
-        if not self.in_body:
+        if self.in_body:
+            self._framing += len(data)
+        else:
             self._head_bytes += len(data)
         try:
             self._parser.feed_data(data)
@@ -114,11 +119,13 @@ class RequestReader:
             raise _malformed() from None
         if self.begun and not self.in_body and self._head_bytes > self._limits.head:
             raise self._head_too_large()
+        if self._framing - self.received > self._limits.head + CHUNK_FRAME * self._chunks:
+            raise self._head_too_large()  # a chunk extension or a trailer without end
 
     @property
     def path(self) -> bytes:
         """The path of the request that is being read, as far as it has come."""
-        return self._url
+        return self._url.partition(b"?")[0]
 
     def body_received(self, body: bytearray) -> None:
         """A large body has come beside the parser, which never saw it and starts anew."""
@@ -133,7 +140,9 @@ class RequestReader:
         path, _, query = self._url.partition(b"?")
         parser = self._parser
         request = HttpRequest(parser.get_method().decode(), path, query, self._headers, body)
-        self.ready.append((request, parser.should_keep_alive()))
+        # HTTP/1.0 is answered and closed: its way to keep a connection needs a header that nobody misses.
+        keep = parser.should_keep_alive() and parser.get_http_version() != "1.0"
+        self.ready.append((request, keep))
         self._reset()
 
     # --- the parser's callbacks
@@ -148,8 +157,8 @@ class RequestReader:
         name = name.lower()
         if self.in_body:
             # A trailer: it comes after the head was judged, so it never becomes a header.
-            self._head_bytes += len(name) + len(value) + 4
-            if self._head_bytes > 2 * self._limits.head:
+            self._trailers += len(name) + len(value) + 4
+            if self._trailers > self._limits.head:
                 raise self._head_too_large()
             return
         if name in self._headers:
