@@ -32,13 +32,13 @@ class Connection(asyncio.Protocol):
         self.server = server
         self.transport: asyncio.Transport
         self.busy = self.closing = False
-        self.since = self._write_since = server.now
+        self.since = self._write_since = self._write_began = server.now
         self._reader = RequestReader(server.limits, server.heads)
         self._drive: Drive | None = None
         self._stream: Stream | None = None
         self._pumping = self._blocked = self._deaf = self._served = False
         self._keep_alive = True
-        self._unwritten = 0
+        self._unwritten = self._write_size = 0
         self._held = 0
 
     @property
@@ -233,11 +233,15 @@ class Connection(asyncio.Protocol):
             self.refuse(SlowClient("the request's body came too slowly"))
 
     def _sweep_writes(self, now: float) -> None:
-        pending = self.transport.get_write_buffer_size()
+        """Ends a client that reads nothing for long, or too slowly; more to write begins the count anew."""
+        limits, pending = self.server.limits, self.transport.get_write_buffer_size()
+        if pending == 0 or pending > self._unwritten:
+            self._write_began, self._write_size = now, pending
         if pending == 0 or pending != self._unwritten:
-            self._unwritten = pending
-            self._write_since = now
-        elif now - self._write_since > self.server.limits.write_stall_s:
+            self._unwritten, self._write_since = pending, now
+        taken = self._write_size - pending
+        stalled = now - self._write_since > limits.write_stall_s
+        if stalled or now - self._write_began > limits.write_stall_s + taken / limits.write_rate:
             self.transport.abort()
 
     def pause_writing(self) -> None:

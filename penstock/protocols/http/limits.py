@@ -25,6 +25,8 @@ class HttpLimits(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     idle_s: float = 75.0
     """How long an idle connection is kept."""
     write_stall_s: float = 30.0
-    """How long a client may read nothing of its answer."""
+    """How long a client may read nothing of its answer, and the time before its rate counts."""
+    write_rate: int = 4 * 2**10
+    """Bytes per second that a client must read of its answer after that time."""
     connections: int = 10_000
     """Connections at once; more are refused with 503."""
