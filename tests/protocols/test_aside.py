@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import json
 import struct
 import threading
@@ -13,6 +14,7 @@ import pytest
 from penstock.core.signature import Signature, TensorSpec
 from penstock.protocols import json_tensors, predict
 from penstock.protocols.aside import HEAVY, aside
+from penstock.protocols.http import encoding
 from penstock.protocols.http.drive import Drive
 from penstock.protocols.oip import decode
 from tests.protocols.doors import Doors, body, view
@@ -66,6 +68,24 @@ def test_large_binary_numbers_are_decoded_at_once_and_texts_aside(monkeypatch: p
         sent, length = binary(datatype, MANY, raw)
         response = same(datatype).ask("POST", "/v2/models/m/infer", sent, inference_header_content_length=length)
         assert body(response).endswith(raw)
+        assert calls.pop() is inline
+
+
+def test_long_answers_are_packed_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = remember_threads(monkeypatch, encoding, "encoded")
+    for count, inline in ((1000, True), (MANY, False)):
+        sent, length = binary("FP32", count, bytes(4 * count))
+        given = {"inference_header_content_length": length, "accept_encoding": "gzip"}
+        response = same("FP32").ask("POST", "/v2/models/m/infer", sent, **given)
+        assert gzip.decompress(body(response)).endswith(bytes(4 * count))
+        assert calls.pop() is inline
+
+
+def test_large_packed_bodies_are_unpacked_aside(monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = remember_threads(monkeypatch, encoding, "decoded")
+    rows = json.dumps({"inputs": [0.5] * 5 + [1]}).encode()
+    for sent, inline in ((gzip.compress(rows), True), (gzip.compress(rows + b" " * 2 * HEAVY, 0), False)):
+        assert same("FP32").ask("POST", "/predict", sent, content_encoding="gzip").status == 200
         assert calls.pop() is inline
 
 

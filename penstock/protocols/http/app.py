@@ -13,6 +13,7 @@ import msgspec
 
 from penstock.core.clock import system_clock
 from penstock.core.errors import BadInput, Cancelled, Forbidden, Internal, MethodNotAllowed, PenstockError, Unavailable
+from penstock.protocols.aside import aside
 from penstock.protocols.http import encoding, wire
 from penstock.protocols.http.limits import HttpLimits
 from penstock.protocols.http.message import OCTETS, Headers, HttpRequest, HttpResponse, NoBody
@@ -48,9 +49,12 @@ class HttpApp:
             if self._hosts is not None:
                 self._check_host(headers.get(b"host", b""))
             if b"content-encoding" in headers:
-                request.body = encoding.decoded(request.body, headers[b"content-encoding"], self._limits.body)
+                await self._unpack(request)
             door, parameters = self._routes.find(request.method, request.path)
             response = await door(request, *parameters)
+            accept = headers.get(b"accept-encoding")
+            if accept is not None and (coding := wanted_coding(accept, response)) is not None:
+                await pack(response, coding)
         except PenstockError as error:
             response = self._failed(request, error)
         except GeneratorExit:
@@ -66,6 +70,14 @@ class HttpApp:
         """The response to a request that could not even be read."""
         self.errors[error.code] += 1
         return error_response(error, self._request_id(None), path)
+
+    async def _unpack(self, request: HttpRequest) -> None:
+        """Undoes a body's content coding."""
+        body, coding, limit = request.body, request.headers[b"content-encoding"], self._limits.body
+        if len(body) < encoding.SMALL:
+            request.body = encoding.decoded(body, coding, limit)
+        else:
+            request.body = await aside(encoding.decoded, body, coding, limit)
 
     def _failed(self, request: HttpRequest, error: PenstockError) -> HttpResponse:
         if isinstance(error, Unavailable):
@@ -101,8 +113,6 @@ class HttpApp:
         if response.headers is None:
             response.headers = []
         response.headers.append((b"x-request-id", request.id.encode()))
-        if b"accept-encoding" in request.headers:
-            compress(request.headers[b"accept-encoding"], response)
         if request.method == "HEAD":
             response = bodiless(response)
         if self._access_log:
@@ -155,19 +165,24 @@ def error_response(error: PenstockError, request_id: str, path: bytes) -> HttpRe
     return HttpResponse(error.status, body, headers=headers)
 
 
-def compress(accept: bytes, response: HttpResponse) -> None:
-    """Packs a response in place when the client accepts that and it is worth it."""
-    body = response.body
-    size = wire.body_length(body) or 0
+def wanted_coding(accept: bytes, response: HttpResponse) -> bytes | None:
+    """The coding to pack a response in; None when the client does not ask for any, or it is not worth it."""
+    size = wire.body_length(response.body) or 0
     if response.stream is not None or size < encoding.WORTH_IT:
-        return
+        return None
     # Most clients list every coding they can read; one that names a single one wants it.
     if b"," in accept and (response.content_type == OCTETS or size > encoding.AT_MOST):
-        return
-    coding = encoding.accepted(accept)
-    if coding is None:
-        return
-    response.body = encoding.encoded(body if isinstance(body, bytes) else b"".join(body), coding)
+        return None
+    return encoding.accepted(accept)
+
+
+async def pack(response: HttpResponse, coding: bytes) -> None:
+    """Packs a response in place, a long one beside the event loop."""
+    body = response.body if isinstance(response.body, bytes) else b"".join(response.body)
+    if len(body) > encoding.AT_MOST:
+        response.body = await aside(encoding.encoded, body, coding)
+    else:
+        response.body = encoding.encoded(body, coding)
     response.headers = [*(response.headers or []), (b"content-encoding", coding), (b"vary", b"accept-encoding")]
 
 

@@ -8,7 +8,9 @@ from penstock.core.errors import BadInput, TooLarge, UnsupportedMedia
 
 WORTH_IT = 1024
 AT_MOST = 256 * 2**10
-"""Bytes of an answer that are packed for a client that merely can read it; packing holds up the others."""
+"""Bytes of an answer that are packed for a client that merely can read it, and that do not hold up the others."""
+SMALL = 4096
+"""Bytes of a packed body that are soon unpacked, whatever is in them."""
 LEVEL = 1
 _AUTO_HEADER = 47  # zlib's window bits 15, plus 32: gzip or zlib by the header
 
