@@ -164,6 +164,8 @@ def test_mounted_below_a_prefix(doors: Doors, life: Life) -> None:
         assert ask(port, "POST", "/models%20here/models/iris/predict", ROWS)[0] == 200
         assert ask(port, "GET", "/models%20here/livez")[0] == 200
         assert ask(port, "GET", "/livez")[0] == 404
+        status, answer, _ = ask(port, "POST", "/models%20here/v2/models/iris/infer", b"x" * 100_001)
+        assert (status, type(json.loads(answer)["error"])) == (413, str)
 
 
 def test_a_startup_that_fails_is_told_to_the_server(doors: Doors) -> None:

@@ -26,7 +26,20 @@ AsgiApp = Callable[[Scope, Receive, Send], Awaitable[None]]
 
 
 def asgi(http: HttpApp, limits: HttpLimits, on_startup: Step, on_shutdown: Step) -> AsgiApp:
-    """An ASGI callable; the server's lifespan runs `on_startup` and `on_shutdown`."""
+    """An ASGI callable; the server's lifespan runs `on_startup` and `on_shutdown`.
+
+    A mounted app gets no lifespan of its own, and a request starts nothing: the outer app's lifespan
+    has to run both, or every model stays "loading" (503). In FastAPI:
+
+        @asynccontextmanager
+        async def lifespan(_):
+            await penstock_app.start_models()
+            yield
+            await penstock_app.stop_models()
+
+        outer = FastAPI(lifespan=lifespan)
+        outer.mount("/models", penstock_app.asgi())
+    """
 
     async def app(scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "http":
@@ -59,7 +72,7 @@ async def _exchange(http: HttpApp, limits: HttpLimits, scope: Scope, receive: Re
     try:
         body = await _body(headers, limits.body, receive)
     except PenstockError as error:
-        await _send(http.refusal(error, scope["path"].encode()), send)
+        await _send(http.refusal(error, path_below(scope)), send)
         return
     if body is None:
         return
