@@ -72,6 +72,13 @@ def executions(server: Server) -> int:
     return int(server.ask("GET", "/v2/models/moody/stats").json()["model_stats"][0]["execution_count"])
 
 
+def test_a_refusal_below_v2_has_the_protocols_shape(hasty: Server) -> None:
+    declared = request("POST", "/v2/models/moody/infer?a=1", b"", f"Content-Length: {17 * MIB}")
+    answer = hasty.raw(declared)
+    refused_raw(answer, 413)
+    assert isinstance(json.loads(answer.partition(b"\r\n\r\n")[2])["error"], str)
+
+
 def test_chunked_bodies_are_fine(hasty: Server) -> None:
     chunks = b"".join(b"1\r\n%c\r\n" % byte for byte in ROW) + b"0\r\nX-Trailer: a\r\n\r\n"
     answer = hasty.raw(request("POST", PATH, b"", CHUNKED, "Connection: close") + chunks)

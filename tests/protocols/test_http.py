@@ -8,7 +8,8 @@ import zlib
 
 import pytest
 
-from penstock.core.errors import BadInput, MethodNotAllowed, NotFound, TooLarge, UnsupportedMedia
+from penstock.core.errors import BadInput, MethodNotAllowed, NotFound, Overloaded, TooLarge, UnsupportedMedia
+from penstock.core.reply import Reply
 from penstock.protocols.http import encoding, wire
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import CACHE_SIZE, Routes
@@ -200,6 +201,20 @@ def test_a_bug_is_answered_without_its_details(capsys: pytest.CaptureFixture[str
     logged = capsys.readouterr()
     assert "find-me" in logged.out + logged.err
     assert "secret" in logged.out + logged.err
+
+
+def test_requests_turned_away_are_one_line_a_second(capsys: pytest.CaptureFixture[str]) -> None:
+    async def full(_: object) -> Reply:
+        raise Overloaded("the queue is full")
+
+    doors = Doors(handler=full)
+    for _ in range(50):
+        assert doors.ask("POST", "/predict", ROW).status == 503
+    doors.http._said_at -= 1.0
+    doors.ask("POST", "/predict", ROW)
+    lines = [json.loads(line) for line in capsys.readouterr().err.splitlines()]
+    assert [line["requests"] for line in lines] == [1, 50]
+    assert doors.http.errors["overloaded"] == 51
 
 
 def test_readiness_tells_the_truth() -> None:
