@@ -5,21 +5,54 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ParamSpec, TypeVar
+from typing import Any, TypeVar
 
 HEAVY = 256 * 2**10
 """Bytes from which decoding or packing a body goes aside: some milliseconds of work."""
 
-_P = ParamSpec("_P")
 _T = TypeVar("_T")
+_Outcome = tuple[Any, BaseException | None]
 # Few threads: each that holds the interpreter's lock delays the event loop by one turn.
 _threads = ThreadPoolExecutor(2, thread_name_prefix="penstock-aside")
 
 
-async def aside(function: Callable[_P, _T], *arguments: _P.args, **options: _P.kwargs) -> _T:
-    """What the function returns, or raises, from a thread; work that has not begun is dropped with its request."""
-    future = asyncio.wrap_future(_threads.submit(function, *arguments, **options))
+async def aside(function: Callable[..., _T], *arguments: Any) -> _T:
+    """What the function returns, or raises, from a thread; work that has not begun is dropped with its request.
+
+    Unlike `run_in_executor`, it leaves no reference cycles: bodies and arrays are freed at once.
+    """
+    loop = asyncio.get_running_loop()
+    done: asyncio.Future[_Outcome] = loop.create_future()
+    job = _threads.submit(_run, function, arguments, loop, done)
     try:
-        return await future
+        value, error = await done
     finally:
-        future.cancel()
+        job.cancel()
+        del done
+    if error is None:
+        return value  # type: ignore[no-any-return]
+    try:
+        raise error
+    finally:
+        del error
+
+
+def _run(
+    function: Callable[..., Any],
+    arguments: tuple[Any, ...],
+    loop: asyncio.AbstractEventLoop,
+    done: asyncio.Future[_Outcome],
+) -> None:
+    """In the thread: calls, and tells the loop."""
+    value, error = None, None
+    try:
+        value = function(*arguments)
+    except BaseException as caught:
+        assert caught.__traceback__ is not None
+        error = caught.with_traceback(caught.__traceback__.tb_next)
+    loop.call_soon_threadsafe(_settle, done, (value, error))
+
+
+def _settle(done: asyncio.Future[_Outcome], outcome: _Outcome) -> None:
+    if not done.done():
+        done.set_result(outcome)
