@@ -7,6 +7,8 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any, TypeVar
 
+from penstock.core.errors import PenstockError
+
 HEAVY = 256 * 2**10
 """Bytes from which decoding or packing a body goes aside: some milliseconds of work."""
 
@@ -43,14 +45,16 @@ def _run(
     loop: asyncio.AbstractEventLoop,
     done: asyncio.Future[_Outcome],
 ) -> None:
-    """In the thread: calls, and tells the loop."""
-    value, error = None, None
+    """In the thread: calls, and tells the loop. A refusal goes without the frames that hold what was refused."""
+    outcome: _Outcome
     try:
-        value = function(*arguments)
-    except BaseException as caught:
-        assert caught.__traceback__ is not None
-        error = caught.with_traceback(caught.__traceback__.tb_next)
-    loop.call_soon_threadsafe(_settle, done, (value, error))
+        outcome = function(*arguments), None
+    except PenstockError as error:
+        error.__cause__ = error.__context__ = None
+        outcome = None, error.with_traceback(None)
+    except BaseException as bug:
+        outcome = None, bug
+    loop.call_soon_threadsafe(_settle, done, outcome)
 
 
 def _settle(done: asyncio.Future[_Outcome], outcome: _Outcome) -> None:

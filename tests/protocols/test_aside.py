@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import gc
 import gzip
 import json
 import struct
 import threading
+import weakref
 from typing import Any
 
 import pytest
 
+from penstock.core.errors import BadInput
 from penstock.core.signature import Signature, TensorSpec
 from penstock.protocols import json_tensors, predict
 from penstock.protocols.aside import HEAVY, aside
@@ -113,10 +117,38 @@ def test_work_that_has_not_begun_is_dropped_with_its_request() -> None:
         hold = threading.Event()
         for number in range(4):
             Drive(aside(lambda n: (hold.wait(10), done.append(n)), number), done.append).close()
-        await asyncio.sleep(0)
         hold.set()
         assert await asyncio.wait_for(aside(int, "7"), 10) == 7
         await asyncio.sleep(0)
 
     asyncio.run(leave())
     assert not {2, 3} & set(done)
+
+
+class Large:
+    """Something whose end can be seen."""
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_nothing_is_kept_until_the_garbage_collection(fails: bool) -> None:
+    kept: list[weakref.ref[Large]] = []
+
+    def work(given: Large) -> Large:
+        made = Large()
+        kept.extend((weakref.ref(given), weakref.ref(made)))
+        if fails:
+            raise BadInput("wrong")
+        return made
+
+    async def use() -> None:
+        with contextlib.suppress(BadInput):
+            await aside(work, Large())
+        await asyncio.sleep(0.2)  # the thread itself lets go a moment later
+
+    gc.collect()
+    gc.disable()
+    try:
+        asyncio.run(use())
+        assert [one() for one in kept] == [None, None]
+    finally:
+        gc.enable()
