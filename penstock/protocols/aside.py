@@ -14,8 +14,8 @@ HEAVY = 256 * 2**10
 
 _T = TypeVar("_T")
 _Outcome = tuple[Any, BaseException | None]
-# Few threads: each that holds the interpreter's lock delays the event loop by one turn.
-_threads = ThreadPoolExecutor(2, thread_name_prefix="penstock-aside")
+# One: a thread that holds the interpreter's lock delays the event loop by a turn; more would gain nothing.
+_threads = ThreadPoolExecutor(1, thread_name_prefix="penstock-aside")
 
 
 async def aside(function: Callable[..., _T], *arguments: Any) -> _T:
