@@ -57,7 +57,7 @@ class App:
             raise
 
 
-def _refusal(error: PenstockError) -> HttpResponse:
+def _refusal(error: PenstockError, path: bytes) -> HttpResponse:
     return HttpResponse(error.status, b"{}")
 
 

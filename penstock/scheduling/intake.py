@@ -68,8 +68,8 @@ class Intake:
 
     def _accept_large(self, request: Request, tensors: Tensors, rows: int, size: int, now: float) -> Reply:
         """Splits a request of more rows than a batch may have; all pieces are queued, or none."""
+        self._check_pieces(-(-rows // size), size)
         pieces = split_rows(tensors, rows, size)
-        self._check_pieces(len(pieces), size)
         parts = Parts(self._ended, self._cancel)
         reply = parts.owner = Reply(Meta(*self._labels), partial(self._cancel_all, parts))
         for piece in pieces:
