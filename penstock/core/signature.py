@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Sequence
 
 import msgspec
 
@@ -37,10 +36,6 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     outputs: tuple[TensorSpec, ...] = ()
     batched: bool = True
     fixed_rows: int | None = None
-
-    def input(self, name: str) -> TensorSpec | None:
-        """The input of that name."""
-        return next((spec for spec in self.inputs if spec.name == name), None)
 
     def output_names(self) -> tuple[str, ...]:
         """The outputs' names, in order."""
@@ -116,8 +111,3 @@ def spec_of(name: str, array: Array, datatype: str, *, batched: bool = True) -> 
         raise BadInput(f"unknown datatype {datatype!r}")
     shape = tuple(int(size) for size in array.shape)
     return TensorSpec(name, datatype, (-1, *shape[1:]) if batched and shape else shape)
-
-
-def example_rows(example: Mapping[str, Any]) -> int:
-    """How many rows an example of named columns holds (0 when empty)."""
-    return min((len(values) for values in example.values()), default=0)

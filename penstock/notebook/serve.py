@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import atexit
-import socket
 import tempfile
 import threading
 from collections.abc import Callable, Coroutine
@@ -17,7 +16,8 @@ import msgspec
 from penstock.app import App
 from penstock.client import Client
 from penstock.config.models import spec_of
-from penstock.config.schema import DEFAULT_PORT, Config, HttpSettings, ModelSettings
+from penstock.config.ports import free_port
+from penstock.config.schema import Config, HttpSettings, ModelSettings
 from penstock.core.errors import ConfigError, ModelFileError
 from penstock.core.model import ModelSpec
 from penstock.notebook.save import Output, save_as
@@ -130,7 +130,7 @@ def serve(
     label = name or _name_of(model)
     folder = tempfile.TemporaryDirectory(prefix="penstock-")
     try:
-        app = App(Config(http=HttpSettings(port=_free_port(port))))
+        app = App(Config(http=HttpSettings(port=free_port() if port is None else port)))
         app.add(*_model(model, example, label, Path(folder.name), options, trust, output, batched))
         server = Server(app, label, folder)
         server.start()
@@ -223,19 +223,6 @@ def _inline_spec(name: str, example: Any, batched: bool | None) -> ModelSpec:
         batched=batched,
         platform="python_callable",
     )
-
-
-def _free_port(port: int | None) -> int:
-    """The port asked for; without one, 8000 when nobody has it, else 0 (any)."""
-    if port is not None:
-        return port
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", DEFAULT_PORT))
-        except OSError:
-            return 0
-    return DEFAULT_PORT
 
 
 def _name_of(model: Any) -> str:

@@ -113,10 +113,6 @@ class Deployment:
         """What the metrics page shows of the present."""
         return gauges_of(self.dispatcher)
 
-    def worker_pids(self) -> list[int]:
-        """Process ids of the workers that run."""
-        return [link.pid for link in self._links if link.pid is not None]
-
     def _not_loaded(self) -> PenstockError:
         if self.failure is not None:
             return Unavailable("the model could not be loaded; see the server's log", retry_after_s=30)

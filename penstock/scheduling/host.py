@@ -16,7 +16,7 @@ from penstock.core.signature import Signature
 from penstock.core.tensors import DTYPES, Array, Tensor, bytes_array, datatype_of
 from penstock.runtimes import registry
 from penstock.runtimes.contract import Runtime
-from penstock.scheduling.frames import Body, Buffer, pack, unpack
+from penstock.scheduling.frames import Buffer, body_of, pack, unpack
 from penstock.scheduling.messages import Load, Loaded, LoadFailed, Ran, Run, RunFailed, ToWorker
 
 
@@ -61,9 +61,7 @@ class Host:
         except PenstockError as error:
             exhausted = isinstance(error.__cause__, MemoryError)
             return pack(RunFailed(message.batch, error.code, error.message, error.detail or "", exhausted))
-        out = Body()
-        for name, (datatype, array) in outputs.items():
-            out.add(name, datatype, [array], array.shape)
+        out = body_of(outputs)
         return pack(Ran(message.batch, tuple(out.heads), seconds), out.buffers, out.nbytes)
 
     def run(self, tensors: dict[str, Tensor], rows: int) -> tuple[dict[str, Tensor], float]:

@@ -13,7 +13,6 @@ from penstock.core.model import State
 from penstock.telemetry.recorder import Histogram, Recorder
 
 LABELS = ("model", "version")
-CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 HISTOGRAMS = {
     "total": ("penstock_request_seconds", "Seconds from acceptance to the answer."),
     "queue": ("penstock_queue_seconds", "Seconds that a request waited while no worker was free."),

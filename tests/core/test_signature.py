@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from penstock.core.errors import BadInput
-from penstock.core.signature import Fit, Signature, TensorSpec, example_rows, spec_of
+from penstock.core.signature import Fit, Signature, TensorSpec, spec_of
 from penstock.core.tensors import DTYPES, Tensor
 
 FIT = Fit.of(
@@ -66,8 +66,6 @@ def test_without_a_batch_axis_there_is_one_row() -> None:
 
 def test_inputs_and_outputs_by_name() -> None:
     signature = Signature((TensorSpec("a", "FP32", (-1,)),), (TensorSpec("y", "FP32", (-1,)),))
-    assert signature.input("a") == signature.inputs[0]
-    assert signature.input("y") is None
     assert signature.output_names() == ("y",)
 
 
@@ -77,8 +75,3 @@ def test_a_spec_from_an_example() -> None:
     assert spec_of("a", np.zeros(()), "FP64").shape == ()
     with pytest.raises(BadInput, match="COMPLEX"):
         spec_of("a", np.zeros(1), "COMPLEX")
-
-
-def test_rows_of_an_example() -> None:
-    assert example_rows({"a": [1, 2, 3], "b": [1, 2]}) == 2
-    assert example_rows({}) == 0

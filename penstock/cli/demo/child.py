@@ -7,7 +7,6 @@ import ctypes
 import os
 import select
 import signal
-import socket
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.config.schema import DEFAULT_PORT
+from penstock.config.ports import free_port
 from penstock.core.errors import SetupError
 
 READY_S = 120.0
@@ -85,17 +84,6 @@ def environment(home: Path) -> dict[str, str]:
     """This process's environment without its own settings: the demo is the same everywhere."""
     kept = {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_") and key != "PORT"}
     return {**kept, "PENSTOCK_HOME": str(home)}
-
-
-def free_port() -> int:
-    """8000 when nobody has it, else 0: any."""
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind(("127.0.0.1", DEFAULT_PORT))
-        except OSError:
-            return 0
-    return DEFAULT_PORT
 
 
 def _die_with_parent() -> None:
