@@ -2,6 +2,7 @@
 
     PenstockError
     ├── BadInput                400  INVALID_ARGUMENT     the request itself is wrong
+    │   ├── BadRows             400  INVALID_ARGUMENT     some rows of a batch are (inside; callers get BadInput)
     │   ├── SlowClient          408  DEADLINE_EXCEEDED    head or body came too slowly
     │   ├── TooLarge            413  RESOURCE_EXHAUSTED   a body, tensor or list over its limit
     │   ├── UnsupportedMedia    415  INVALID_ARGUMENT     content type or encoding not spoken here
@@ -38,6 +39,7 @@ A message says what to do and carries no path, address or traceback: it goes to 
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import ClassVar
 
 
@@ -60,6 +62,20 @@ class BadInput(PenstockError):
     """The request itself is wrong; sending it again cannot help."""
 
     status, grpc, code = 400, "INVALID_ARGUMENT", "bad_input"
+
+
+class BadRows(BadInput):
+    """Some rows of a batch are wrong, and the others are not: `reasons` says why, by row number.
+
+    A runtime raises it before it computes anything; the scheduler refuses the requests that these rows belong to
+    and runs the others again, together.
+    """
+
+    code = "bad_rows"
+
+    def __init__(self, reasons: Mapping[int, str]):
+        super().__init__(next(iter(reasons.values()), "bad rows"))
+        self.reasons = dict(reasons)
 
 
 class SlowClient(BadInput):

@@ -26,6 +26,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     `output`: for classifiers, "label", "probabilities" or "both".
     `device`: "auto", "cpu", "cuda" or "cuda:N". `threads`: for the runtime's own pools.
     `options`: settings of one runtime, by its own names.
+    `precision`: of the weights, where it is known ("fp32", "int8", ...). `details`: what its manifest says besides,
+    for people: where it was derived from, the report of its quantization.
     """
 
     name: str
@@ -44,6 +46,8 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
     threads: int = 1
     platform: str = ""
     options: dict[str, Any] = {}
+    precision: str = ""
+    details: dict[str, Any] = {}
 
 
 class State(StrEnum):

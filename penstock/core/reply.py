@@ -18,10 +18,10 @@ class Meta:
     """Who answered, and what it took. Durations are seconds.
 
     `queue_s`: waiting for a place in a batch; `batch_s`: on the way to the worker and back;
-    `compute_s`: in the model.
+    `compute_s`: in the model. `cached_rows`: how many rows were known before; None where nothing is kept.
     """
 
-    __slots__ = ("batch_rows", "batch_s", "compute_s", "model", "queue_s", "version")
+    __slots__ = ("batch_rows", "batch_s", "cached_rows", "compute_s", "model", "queue_s", "version")
 
     def __init__(self, model: str = "", version: str = ""):
         self.model = model
@@ -30,6 +30,7 @@ class Meta:
         self.batch_s = 0.0
         self.compute_s = 0.0
         self.batch_rows = 0
+        self.cached_rows: int | None = None
 
 
 class Reply:

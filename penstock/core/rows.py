@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from types import NoneType
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from penstock.core.errors import BadInput
@@ -22,18 +23,27 @@ MAX_DEPTH = 32
 def rows_to_tensors(signature: Signature, rows: Sequence[Any]) -> dict[str, Tensor]:
     """Tensors for a list of rows, by the signature.
 
-    A row is a dict of input values or, when the model has one input, that input's value; with
-    several inputs a list gives them in order. Raises `BadInput` naming the row and the input.
+    A row is a dict of input values or, when the model has one input (or reads text, and its other inputs are
+    optional), that input's value; with several a list gives them in order. Raises `BadInput` naming the row and the input.
     """
     if not rows:
         raise BadInput("inputs is empty; send at least one row")
     specs = signature.inputs
     if not signature.batched:
         return _single(signature, rows)
-    if len(specs) == 1 and not (isinstance(rows[0], dict) and specs[0].name in rows[0]):
+    if _first_alone(signature, rows[0]):
         return {specs[0].name: column(specs[0], rows)}
     columns = _columns(specs, rows)
     return {spec.name: column(spec, columns[spec.name]) for spec in specs if spec.name in columns}
+
+
+def _first_alone(signature: Signature, row: Any) -> bool:
+    """Whether a row is the first input's value, and not several inputs' by name or in order."""
+    specs = signature.inputs
+    if len(specs) == 1:
+        return not (isinstance(row, dict) and specs[0].name in row)
+    # A table's row is never one value; a text model's other inputs are extras.
+    return bool(signature.task) and all(spec.optional for spec in specs[1:]) and isinstance(row, str)
 
 
 def _single(signature: Signature, rows: Sequence[Any]) -> dict[str, Tensor]:
@@ -211,11 +221,23 @@ def _text(value: Any) -> Any:
 
 
 def tensors_to_rows(signature: Signature, outputs: Tensors) -> list[Any]:
-    """One value per row: the only output's value, or a dict from output name to value."""
+    """One value per row: the only output's value, or a dict from output name to value.
+
+    Values take the form that the signature gives their output (see `TensorSpec.form`).
+    """
     values = {name: to_json(tensor) for name, tensor in outputs.items()}
+    for spec in signature.outputs:
+        if spec.form != "plain" and spec.name in values:
+            values[spec.name] = _formed(spec, values[spec.name])
     if not signature.batched:
         return [next(iter(values.values())) if len(values) == 1 else values]
     if len(values) == 1:
         return list(next(iter(values.values())))
     names = list(values)
     return [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
+
+
+def _formed(spec: TensorSpec, rows: list[Any]) -> list[Any]:
+    if spec.form == "json":
+        return [msgspec.json.decode(row) for row in rows]
+    return [dict(zip(spec.labels or (), row, strict=True)) for row in rows]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Literal
 
 import msgspec
 
@@ -14,7 +15,8 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """One input or output. A dimension of -1 is variable; text is BYTES.
 
     `optional` inputs may be left out of a request; `labels` name the positions of the last axis
-    (class names of a probability output).
+    (class names of a probability output). `form`: how the predict door shows a row of an output:
+    as it is, as an object from label to value, or as the JSON that its text holds.
     """
 
     name: str
@@ -22,6 +24,7 @@ class TensorSpec(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     shape: tuple[int, ...]
     optional: bool = False
     labels: tuple[str, ...] | None = None
+    form: Literal["plain", "object", "json"] = "plain"
 
 
 class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -30,12 +33,18 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     `batched`: the first axis of every input and output counts rows that do not influence each
     other, so rows of different requests may run together. `fixed_rows`: the model takes exactly
     that many rows at a time (the batcher pads), or None.
+
+    Models that read text say more. `task`: what they do ("embedding", "classification", "reranking",
+    "token-classification", "fill-mask"). `max_tokens`: the longest input that they read; batches are then filled by
+    tokens instead of rows, and an output `tokens` counts those of every row.
     """
 
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...] = ()
     batched: bool = True
     fixed_rows: int | None = None
+    task: str = ""
+    max_tokens: int | None = None
 
     def output_names(self) -> tuple[str, ...]:
         """The outputs' names, in order."""

@@ -25,7 +25,9 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
 
     `penstock`: the manifest's own version. `file`: the model file's name in the folder, its `sha256`
     in hexadecimal. `example`: rows as the predict door takes them. `libraries`: versions that wrote
-    it. `options`: what its runtime needs to load it.
+    it. `options`: what its runtime needs to load it. `files`: the other files that it needs, by name, with
+    their sha256. `precision`: of the weights. `derived_from`: what it was converted or quantized from, and by what. `report`: what
+    that cost in quality and gained in speed.
     """
 
     penstock: Literal[1] = 1
@@ -42,6 +44,10 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     created_at: str = ""
     libraries: dict[str, str] = {}
     options: dict[str, Any] = {}
+    files: dict[str, str] = {}
+    precision: str = ""
+    derived_from: dict[str, str] = {}
+    report: dict[str, Any] | None = None
 
 
 def read_manifest(folder: Path) -> Manifest:
