@@ -23,13 +23,14 @@ from penstock.scheduling.batching import choice
 from penstock.scheduling.batching.policy import BatchingSettings
 from penstock.scheduling.batching.single import SingleBatcher
 from penstock.scheduling.dispatcher import Batch, Dispatcher
-from penstock.scheduling.intake import Intake
+from penstock.scheduling.intake import Intake, Limits
 from penstock.scheduling.messages import Load
 from penstock.scheduling.queue import WorkQueue
 from penstock.scheduling.replica import ReplicaLink, batch_frame
 from penstock.scheduling.settings import DeploymentSettings
 from penstock.scheduling.status import gauges_of, reason_of, state_of
 from penstock.scheduling.supervision import Supervisor
+from penstock.scheduling.text_intake import TextIntake
 from penstock.telemetry.logs import logger
 from penstock.telemetry.recorder import Recorder
 
@@ -107,6 +108,11 @@ class Deployment:
     def config(self) -> dict[str, Any]:
         """The settings in force, as plain data."""
         plain: dict[str, Any] = msgspec.to_builtins(self.settings)
+        batching, signature = self.settings.batching, self.signature
+        plain["batching"]["max_size"] = batching.max_rows
+        if signature is not None and signature.max_tokens:
+            budget = batching.token_budget(self.spec.device)
+            plain["batching"] |= {"max_size": batching.max_size or budget, "max_tokens": budget}
         return plain
 
     def gauges(self) -> dict[str, float]:
@@ -215,23 +221,26 @@ class Deployment:
         """The model's signature is known: requests can be taken."""
         self.signature = signature
         batching = self.settings.batching
-        max_rows: int | None = batching.max_size
+        max_rows: int | None = batching.max_rows
+        max_tokens: int | None = None
         if not signature.batched:
             max_rows, self.dispatcher.batcher = None, SingleBatcher()
         elif signature.fixed_rows:
-            max_rows = min(batching.max_size, signature.fixed_rows)
+            max_rows = min(batching.max_rows, signature.fixed_rows)
             self.dispatcher.batcher = choice.create(limited(batching, max_rows))
         elif batching.policy == "none":
             max_rows = None
-        self._intake = Intake(
-            signature,
-            self.labels,
-            self.dispatcher,
-            self.recorder,
+        elif signature.max_tokens:
+            max_rows, max_tokens = batching.max_size, batching.token_budget(self.spec.device)
+            self.dispatcher.batcher = choice.create_for_tokens(batching, max_tokens)
+        limits = Limits(
             timeout_s=self.settings.timeout_ms / 1000,
             max_timeout_s=max(self.settings.timeout_ms, self.settings.max_timeout_ms) / 1000,
             max_rows=max_rows,
+            max_tokens=max_tokens,
         )
+        kind = Intake if max_tokens is None else TextIntake
+        self._intake = kind(signature, self.labels, self.dispatcher, self.recorder, limits)
 
     def load_failed(self, replica_id: int, code: str, message: str, detail: str) -> None:
         """A worker cannot load. The first time this is final; later it counts as a crash."""
@@ -281,7 +290,7 @@ class Deployment:
 
 def limited(batching: BatchingSettings, rows: int) -> BatchingSettings:
     """Batching settings for a model that takes at most `rows` rows at a time."""
-    return msgspec.structs.replace(batching, max_size=min(batching.max_size, rows), buckets=())
+    return msgspec.structs.replace(batching, max_size=min(batching.max_rows, rows), buckets=())
 
 
 def cut_rows(outputs: dict[str, Tensor], start: int, stop: int) -> Tensors:

@@ -14,6 +14,8 @@ from dataclasses import dataclass, field
 
 from penstock.core.deadline import NEVER
 from penstock.core.errors import (
+    BadInput,
+    BadRows,
     CrashLooping,
     DeadlineExceeded,
     Draining,
@@ -120,6 +122,9 @@ class Dispatcher:
         batch = self._finish(replica_id, now)
         if batch is None:
             return
+        if isinstance(error, BadRows) and (innocent := self._refuse(batch, error, now)) is not None:
+            self._again(innocent)
+            return
         alive = [work for work in batch.works if work.phase is Phase.RUNNING]
         if len(batch.works) > 1 and not self.replay:
             # Whose fault it was is not known, and the message may quote somebody else's values.
@@ -225,6 +230,26 @@ class Dispatcher:
         self.running -= batch.rows
         return batch
 
+    def _refuse(self, batch: Batch, error: BadRows, now: float) -> list[Work] | None:
+        """Ends the work whose rows are wrong; returns the other live work, or None when no row was the batch's.
+
+        Nothing was computed yet, so the others may run whether the model is pure or not.
+        """
+        wrong = {row: why for row, why in error.reasons.items() if 0 <= row < batch.rows}
+        if not wrong:
+            return None
+        innocent: list[Work] = []
+        at = 0
+        for work in batch.works:
+            row = next((row for row in range(at, at + work.rows) if row in wrong), None)
+            if work.phase is Phase.RUNNING and row is None:
+                innocent.append(work)
+            elif work.phase is Phase.RUNNING and row is not None:
+                work.finished = now
+                self._end(work, _wrong_row(work, row - at, wrong[row]))
+            at += work.rows
+        return innocent
+
     def _again(self, works: list[Work]) -> None:
         for work in works:
             work.phase = Phase.QUEUED
@@ -272,6 +297,12 @@ class Dispatcher:
 
 def _too_late() -> DeadlineExceeded:
     return DeadlineExceeded("the request was not answered within its time; allow more, or send less")
+
+
+def _wrong_row(work: Work, row: int, why: str) -> BadInput:
+    """Names the row where a request has several."""
+    several = work.rows > 1 or work.first > 0
+    return BadInput(f"row {work.first + row}: {why}" if several else why)
 
 
 def _refused() -> RequestRefused:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 import msgspec
 import numpy as np
 
-from penstock.core.errors import ModelFailed, PenstockError, Unavailable
+from penstock.core.errors import BadRows, ModelFailed, PenstockError, Unavailable
 from penstock.core.model import ModelSpec
 from penstock.core.rows import rows_to_tensors
 from penstock.core.signature import Signature
@@ -60,7 +60,8 @@ class Host:
             outputs, seconds = self.run(unpack(message.inputs, body), message.rows)
         except PenstockError as error:
             exhausted = isinstance(error.__cause__, MemoryError)
-            return pack(RunFailed(message.batch, error.code, error.message, error.detail or "", exhausted))
+            reasons = error.reasons if isinstance(error, BadRows) else {}
+            return pack(RunFailed(message.batch, error.code, error.message, error.detail or "", exhausted, reasons))
         out = body_of(outputs)
         return pack(Ran(message.batch, tuple(out.heads), seconds), out.buffers, out.nbytes)
 

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import partial
+from typing import NamedTuple
 
 from penstock.core.deadline import NEVER
 from penstock.core.errors import BadInput, Cancelled, ModelFailed, PenstockError, TooLarge
@@ -11,7 +13,7 @@ from penstock.core.request import Generation, Request
 from penstock.core.signature import Fit, Signature
 from penstock.core.tensors import Tensors
 from penstock.scheduling.dispatcher import Dispatcher
-from penstock.scheduling.ticket import KeyMaker, Parts, split_rows
+from penstock.scheduling.ticket import KeyMaker, Parts, Span, cut, spans
 from penstock.scheduling.work import Work
 from penstock.telemetry.logs import logger
 from penstock.telemetry.recorder import Recorder
@@ -19,12 +21,21 @@ from penstock.telemetry.recorder import Recorder
 log = logger("scheduling")
 
 
-class Intake:
-    """Checks requests against one signature, queues them, and settles their replies.
+class Limits(NamedTuple):
+    """What one model's requests may be.
 
     `timeout_s`: for requests without a deadline; `max_timeout_s`: the longest that one may ask for.
-    `max_rows`: larger requests are split (None: never).
+    `max_rows`, `max_tokens`: larger requests are split (None: never).
     """
+
+    timeout_s: float
+    max_timeout_s: float
+    max_rows: int | None = None
+    max_tokens: int | None = None
+
+
+class Intake:
+    """Checks requests against one signature, queues them, and settles their replies."""
 
     def __init__(
         self,
@@ -32,18 +43,13 @@ class Intake:
         labels: tuple[str, str],
         dispatcher: Dispatcher,
         recorder: Recorder,
-        *,
-        timeout_s: float,
-        max_timeout_s: float,
-        max_rows: int | None,
+        limits: Limits,
     ):
         self._signature = signature
         self._labels = labels
         self._dispatcher = dispatcher
         self._recorder = recorder
-        self._timeout_s = timeout_s
-        self._max_timeout_s = max_timeout_s
-        self._max_rows = max_rows
+        self._limits = limits
         self._fit = Fit.of(signature)
         self._keys = KeyMaker(signature)
 
@@ -56,25 +62,29 @@ class Intake:
             rows = self._fit.rows(tensors)
             if request.outputs is not None:
                 self._check_outputs(request.outputs)
-            if self._max_rows is not None and rows > self._max_rows:
-                return self._accept_large(request, tensors, rows, self._max_rows, now)
-            work = self._work(request, tensors, rows, now)
-            reply = work.owner = Reply(Meta(*self._labels), partial(self._cancel, work))
-            self._dispatcher.submit(work, now)
+            return self._queue(request, tensors, rows, now)
         except PenstockError as error:
             self._recorder.error(error.code)
             raise
+
+    def _queue(self, request: Request, tensors: Tensors, rows: int, now: float) -> Reply:
+        """Queues a request that fits, whole or in pieces."""
+        size = self._limits.max_rows
+        if size is not None and rows > size:
+            self._check_pieces(-(-rows // size), f"{self._dispatcher.queue.capacity * size} rows")
+            return self._queue_pieces(request, tensors, spans(rows, size), now)
+        work = self._work(request, tensors, rows, now)
+        reply = work.owner = Reply(Meta(*self._labels), partial(self._cancel, work))
+        self._dispatcher.submit(work, now)
         return reply
 
-    def _accept_large(self, request: Request, tensors: Tensors, rows: int, size: int, now: float) -> Reply:
-        """Splits a request of more rows than a batch may have; all pieces are queued, or none."""
-        self._check_pieces(-(-rows // size), size)
-        pieces = split_rows(tensors, rows, size)
+    def _queue_pieces(self, request: Request, tensors: Tensors, pieces: Sequence[Span], now: float) -> Reply:
+        """Queues consecutive pieces of a request: all of them, or none."""
         parts = Parts(self._ended, self._cancel)
         reply = parts.owner = Reply(Meta(*self._labels), partial(self._cancel_all, parts))
-        for piece in pieces:
-            count = next(iter(piece.values())).array.shape[0]
-            work = self._work(request, piece, count, now)
+        for start, stop in pieces:
+            work = self._work(request, cut(tensors, start, stop), stop - start, now)
+            work.first = start
             work.on_end = parts.part_ended
             parts.works.append(work)
         for number, work in enumerate(parts.works):
@@ -87,17 +97,17 @@ class Intake:
                 raise
         return reply
 
-    def _check_pieces(self, pieces: int, size: int) -> None:
+    def _check_pieces(self, pieces: int, most: str) -> None:
         """Raises `TooLarge` for a request that could never be queued whole, `Overloaded` for one that cannot now."""
         queue = self._dispatcher.queue
         if pieces > queue.capacity:
-            raise TooLarge(f"at most {queue.capacity * size} rows in one request; send it in several")
+            raise TooLarge(f"at most {most} in one request; send it in several")
         queue.check_room(pieces)
 
     def _work(self, request: Request, tensors: Tensors, rows: int, now: float) -> Work:
-        deadline = request.deadline if request.deadline != NEVER else now + self._timeout_s
-        if deadline > now + self._max_timeout_s:
-            raise BadInput(f"timeout_ms may be at most {self._max_timeout_s * 1000:.0f} for this model")
+        deadline = request.deadline if request.deadline != NEVER else now + self._limits.timeout_s
+        if deadline > now + self._limits.max_timeout_s:
+            raise BadInput(f"timeout_ms may be at most {self._limits.max_timeout_s * 1000:.0f} for this model")
         key = self._keys.key(tensors) if rows else ("no rows",)
         return Work(tensors, rows, self._ended, key=key, level=request.priority, deadline=deadline)
 

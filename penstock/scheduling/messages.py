@@ -58,7 +58,8 @@ class Ran(msgspec.Struct, tag="ran", array_like=True, frozen=True):
 class RunFailed(msgspec.Struct, tag="run_failed", array_like=True, frozen=True):
     """Worker → server: the model raised; `code` as in the error tree, `detail` for the log.
 
-    `exhausted`: the worker ran out of memory, and a new one should take its place.
+    `exhausted`: the worker ran out of memory, and a new one should take its place. `reasons`: what is wrong
+    with which rows, where the others are not at fault.
     """
 
     batch: int
@@ -66,6 +67,7 @@ class RunFailed(msgspec.Struct, tag="run_failed", array_like=True, frozen=True):
     message: str
     detail: str = ""
     exhausted: bool = False
+    reasons: dict[int, str] = {}
 
 
 ToWorker = Load | Run

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterable, Iterator
 
 from penstock.core.errors import Overloaded, TooLarge
 from penstock.scheduling.work import Phase, Work
@@ -19,13 +19,18 @@ def urgency(work: Work) -> float:
 
 
 class Lane:
-    """Queued work of one compatibility key, first in first out within each priority level."""
+    """Queued work of one key, first in first out within each priority level.
 
-    __slots__ = ("levels", "rows")
+    `rows` and `size` (estimated tokens) are those of all its live work.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("key", "levels", "rows", "size")
+
+    def __init__(self, key: Hashable = None) -> None:
+        self.key = key
         self.levels: dict[int, deque[Work]] = {}
         self.rows = 0
+        self.size = 0
 
     def push(self, work: Work) -> None:
         """Adds to the end of its level."""
@@ -34,6 +39,7 @@ class Lane:
             line = self.levels[work.level] = deque()
         line.append(work)
         self.rows += work.rows
+        self.size += work.size
 
     def head(self) -> Work | None:
         """The most urgent live work, ended work before it swept away."""
@@ -52,6 +58,7 @@ class Lane:
         """Removes the work that `head` returned."""
         self.levels[work.level].popleft()
         self.rows -= work.rows
+        self.size -= work.size
 
     def oldest(self) -> float:
         """The earliest arrival among the levels' heads; call after `head`."""
@@ -82,7 +89,7 @@ class WorkQueue:
         self.check_room(1)
         lane = self.lanes.get(work.key)
         if lane is None:
-            lane = self.lanes[work.key] = Lane()
+            lane = self.lanes[work.key] = Lane(work.key)
         lane.push(work)
         self.live += 1
 
@@ -98,6 +105,7 @@ class WorkQueue:
         self.live -= 1
         lane = self.lanes[work.key]
         lane.rows -= work.rows
+        lane.size -= work.size
         self._ended += 1
         if self._ended > self.live + 64:
             self._compact()
@@ -122,6 +130,21 @@ class WorkQueue:
             taken.append(head)
             rows += head.rows
             head = lane.head() if rows < max_rows else None
+        self.live -= len(taken)
+        return taken
+
+    def take_by_size(self, lanes: Iterable[Lane], max_rows: int, max_size: int) -> list[Work]:
+        """The most urgent work of each lane in turn, up to both bounds (at least one work)."""
+        taken: list[Work] = []
+        rows = size = 0
+        for lane in lanes:
+            head = lane.head()
+            while head is not None and (not taken or (rows + head.rows <= max_rows and size + head.size <= max_size)):
+                lane.pop(head)
+                taken.append(head)
+                rows += head.rows
+                size += head.size
+                head = lane.head()
         self.live -= len(taken)
         return taken
 

@@ -9,13 +9,13 @@ from typing import TYPE_CHECKING
 import msgspec
 import numpy as np
 
-from penstock.core.errors import PenstockError, by_code
+from penstock.core.errors import BadRows, PenstockError, by_code
 from penstock.core.signature import Signature
 from penstock.core.tensors import Array
 from penstock.scheduling.dispatcher import Batch
 from penstock.scheduling.frames import Body, Buffer, pack, unpack
 from penstock.scheduling.inline import InlineWorker
-from penstock.scheduling.messages import Loaded, LoadFailed, Ran, Run, ToServer
+from penstock.scheduling.messages import Loaded, LoadFailed, Ran, Run, RunFailed, ToServer
 from penstock.scheduling.process import WorkerProcess
 
 if TYPE_CHECKING:
@@ -87,7 +87,7 @@ class ReplicaLink:
         elif isinstance(message, LoadFailed):
             self._deployment.load_failed(self.index, message.code, message.message, message.detail)
         else:
-            self._deployment.replica_failed(self.index, error_of(message.code, message.message, message.detail))
+            self._deployment.replica_failed(self.index, error_of(message))
             if message.exhausted:
                 self._deployment.replica_exhausted(self.index)
 
@@ -98,10 +98,10 @@ class ReplicaLink:
         self._deployment.replica_exited(self.index, how)
 
 
-def error_of(code: str, message: str, detail: str) -> PenstockError:
+def error_of(failed: RunFailed) -> PenstockError:
     """A worker's error in the server's tree."""
-    error = by_code(code)(message)
-    error.detail = detail or None
+    error = BadRows(failed.reasons) if failed.reasons else by_code(failed.code)(failed.message)
+    error.detail = failed.detail or None
     return error
 
 

@@ -88,9 +88,15 @@ class Parts:
         return joined
 
 
-def split_rows(tensors: Tensors, rows: int, size: int) -> list[Tensors]:
-    """Consecutive slices of at most `size` rows (views)."""
-    return [
-        {name: Tensor(tensor.datatype, tensor.array[at : at + size]) for name, tensor in tensors.items()}
-        for at in range(0, rows, size)
-    ]
+Span = tuple[int, int]
+"""The first of some consecutive rows, and the one after the last."""
+
+
+def spans(rows: int, size: int) -> list[Span]:
+    """Consecutive spans of at most `size` rows."""
+    return [(at, min(at + size, rows)) for at in range(0, rows, size)]
+
+
+def cut(tensors: Tensors, start: int, stop: int) -> Tensors:
+    """Some rows of every tensor (views)."""
+    return {name: Tensor(tensor.datatype, tensor.array[start:stop]) for name, tensor in tensors.items()}

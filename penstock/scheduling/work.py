@@ -23,6 +23,7 @@ class Work:
     """Rows that run together or not at all.
 
     `key`: only work of equal keys may share a batch. `level`: priority, 0 the most urgent.
+    `size`: its estimated tokens, where rows are counted so. `first`: the place of its first row in its request.
     `deaths`: workers that died while running it. `on_end` is called exactly once.
     Moments are on the scheduler's clock: `arrived`, `free` (when a worker was free for it),
     `started` (sent to the worker), `finished` (its result came back).
@@ -35,6 +36,7 @@ class Work:
         "deadline",
         "deaths",
         "finished",
+        "first",
         "free",
         "key",
         "level",
@@ -42,6 +44,7 @@ class Work:
         "owner",
         "phase",
         "rows",
+        "size",
         "started",
         "tensors",
     )
@@ -56,6 +59,8 @@ class Work:
         level: int = 1,
         deadline: Deadline = NEVER,
         owner: Any = None,
+        size: int = 0,
+        first: int = 0,
     ):
         self.tensors = tensors
         self.rows = rows
@@ -64,6 +69,8 @@ class Work:
         self.level = level
         self.deadline = deadline
         self.owner = owner
+        self.size = size
+        self.first = first
         self.phase = Phase.QUEUED
         self.deaths = 0
         self.batch_rows = 0

@@ -57,6 +57,7 @@ class Recorder:
         self._batch_rows = Histogram(ROW_BUCKETS)
         self.errors: Counter[str] = Counter()
         self.rows = 0
+        self.tokens = 0
         self.last_request_at = 0.0
         self.by_size: dict[int, tuple[int, float]] = {}
 

@@ -14,7 +14,7 @@ from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import Tensor, Tensors
 from penstock.scheduling.batching.dynamic import DynamicBatcher
 from penstock.scheduling.dispatcher import Batch, Dispatcher
-from penstock.scheduling.intake import Intake
+from penstock.scheduling.intake import Intake, Limits
 from penstock.scheduling.queue import WorkQueue
 from penstock.scheduling.supervision import SupervisionSettings, Supervisor
 from penstock.telemetry.recorder import Recorder
@@ -31,9 +31,8 @@ class Shop:
         self.dispatcher.decide(0.0)
         self.dispatcher.ready(0, 0.0)
         self.recorder = Recorder()
-        self.intake = Intake(
-            SIGNATURE, ("m", "1"), self.dispatcher, self.recorder, timeout_s=10.0, max_timeout_s=60.0, max_rows=max_rows
-        )
+        limits = Limits(timeout_s=10.0, max_timeout_s=60.0, max_rows=max_rows)
+        self.intake = Intake(SIGNATURE, ("m", "1"), self.dispatcher, self.recorder, limits)
 
     def ask(self, *values: int, outputs: tuple[str, ...] | None = None) -> Reply:
         tensors = {"x": Tensor("INT64", np.array(values, np.int64))}

@@ -10,7 +10,7 @@ import pytest
 from penstock.core.errors import BadInput, ModelFailed
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import Tensor
-from penstock.scheduling.ticket import KeyMaker, Parts, split_rows
+from penstock.scheduling.ticket import KeyMaker, Parts, cut, spans
 from penstock.scheduling.work import Work
 from tests.scheduling.works import Ends, numbers, values_of
 
@@ -28,7 +28,7 @@ def parts_of(*pieces: list[int]) -> tuple[Parts, Ends]:
 
 def test_split_and_joined_in_order_whatever_order_they_end_in() -> None:
     values = list(range(10))
-    pieces = split_rows(numbers(*values), 10, 4)
+    pieces = [cut(numbers(*values), *span) for span in spans(10, 4)]
     assert [values_of(piece) for piece in pieces] == [[0, 1, 2, 3], [4, 5, 6, 7], [8, 9]]
     for seed in range(6):
         parts, ends = parts_of(*(values_of(piece) for piece in pieces))
@@ -46,7 +46,7 @@ def test_split_and_joined_in_order_whatever_order_they_end_in() -> None:
 
 def test_splitting_copies_nothing_and_keeps_every_input() -> None:
     tensors = {"a": Tensor("FP32", np.zeros((5, 2), np.float32)), "t": Tensor.of(["v", "w", "x", "y", "z"])}
-    pieces = split_rows(tensors, 5, 3)
+    pieces = [cut(tensors, *span) for span in spans(5, 3)]
     assert [set(piece) for piece in pieces] == [{"a", "t"}] * 2
     assert np.shares_memory(pieces[1]["a"].array, tensors["a"].array)
     assert pieces[1]["t"].array.tolist() == [b"y", b"z"]

@@ -79,7 +79,7 @@ class Scenario:
     @property
     def max_size(self) -> int:
         """Rows in a batch at most."""
-        return self.batching.max_size
+        return self.batching.max_rows
 
 
 class _Dice:

@@ -21,7 +21,7 @@ from penstock.scheduling.batching.policy import Batcher
 from penstock.scheduling.dispatcher import Batch, Dispatcher
 from penstock.scheduling.queue import WorkQueue
 from penstock.scheduling.supervision import Supervisor
-from penstock.scheduling.ticket import Parts, split_rows
+from penstock.scheduling.ticket import Parts, cut, spans
 from penstock.scheduling.work import Work
 from tests.simulation.clients import Kind, Sent, tensors_of
 from tests.simulation.invariants import Ledger, Stand, Violation
@@ -226,7 +226,8 @@ class World:
         by_work: dict[Work, Sent] = {}
         parts = Parts(self._whole_ended, lambda work: self._cancel(by_work[work]))
         parts.owner = parts
-        for piece in split_rows(tensors_of(ids), rows, self.settings.max_size):
+        for span in spans(rows, self.settings.max_size):
+            piece = cut(tensors_of(ids), *span)
             own = piece["id"].array.tolist()
             work = Work(piece, len(own), partial(self._part_ended, parts), key=key, deadline=deadline)
             parts.works.append(work)
