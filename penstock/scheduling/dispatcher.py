@@ -238,17 +238,15 @@ class Dispatcher:
         wrong = {row: why for row, why in error.reasons.items() if 0 <= row < batch.rows}
         if not wrong:
             return None
-        innocent: list[Work] = []
         at = 0
         for work in batch.works:
             row = next((row for row in range(at, at + work.rows) if row in wrong), None)
-            if work.phase is Phase.RUNNING and row is None:
-                innocent.append(work)
-            elif work.phase is Phase.RUNNING and row is not None:
+            if work.phase is Phase.RUNNING and row is not None:
                 work.finished = now
                 self._end(work, _wrong_row(work, row - at, wrong[row]))
             at += work.rows
-        return innocent
+        # Only now: whoever was told of an end may have cancelled others in the same breath.
+        return [work for work in batch.works if work.phase is Phase.RUNNING]
 
     def _again(self, works: list[Work]) -> None:
         for work in works:

@@ -34,6 +34,7 @@ class Sent:
         "stand",
         "twin",
         "work",
+        "wrong",
     )
 
     def __init__(self, work: Work, ids: list[int], kind: Kind, content: int):
@@ -46,12 +47,13 @@ class Sent:
         self.deaths = 0
         self.failures = 0
         self.accused = False
+        self.wrong = False
         self.twin: Sent | None = None
 
     def __repr__(self) -> str:
         work = self.work
         return (
-            f"<{self.kind.value} #{self.content} rows={work.rows} key={work.key} level={work.level}"
+            f"<{self.kind.value} #{self.content} rows={work.rows} size={work.size} key={work.key} level={work.level}"
             f" arrived={work.arrived:.4f} deadline={work.deadline:.4f} deaths={self.deaths}>"
         )
 

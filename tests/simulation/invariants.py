@@ -9,6 +9,7 @@ import math
 from enum import IntEnum
 
 from penstock.core.errors import (
+    BadInput,
     Cancelled,
     CrashLooping,
     DeadlineExceeded,
@@ -23,6 +24,7 @@ from penstock.core.reply import Outcome
 from penstock.scheduling.deadlines import TICK_S
 from penstock.scheduling.dispatcher import Batch, Decisions, Dispatcher
 from penstock.scheduling.queue import PATIENCE_S
+from penstock.scheduling.tokens import LaneKey
 from penstock.scheduling.work import Work
 from tests.simulation.clients import Kind, Sent
 from tests.simulation.scenario import Scenario
@@ -81,6 +83,7 @@ class Ledger:
         self.live: dict[Sent, None] = {}
         self.queued = 0
         self.rows_of_key: dict[object, int] = {}
+        self.size_of_key: dict[object, int] = {}
         self.running_rows = 0
         self.deaths_in_row = 0
         self.fatal: set[int] = set()
@@ -140,7 +143,7 @@ class Ledger:
         self._check_size(batch, sents)
         if any(sent.stand is Stand.QUEUED for sent in sents):
             self._check_turn(sents, now)
-            self._check_patience(sents[0].work.key, now)
+            self._check_patience(_kind(sents[0]), now)
         for sent in sents:
             if sent.stand is Stand.QUEUED:
                 self._count(sent, -1)
@@ -158,33 +161,47 @@ class Ledger:
                 raise Violation("batch size", f"batch {batch.id} holds {len(sents)} requests without batching")
             if any(sent.work.deaths for sent in sents):
                 raise Violation("poison", f"batch {batch.id}: a suspect runs in company")
-        if len({sent.work.key for sent in sents}) != 1:
+            if self.by_tokens and sum(sent.work.size for sent in sents) > self.scenario.max_tokens:
+                raise Violation("batch size", f"batch {batch.id} holds over {self.scenario.max_tokens} tokens: {sents}")
+        if len({_kind(sent) for sent in sents}) != 1:
             raise Violation("one key", f"batch {batch.id} mixes {[sent.work.key for sent in sents]}")
+
+    @property
+    def by_tokens(self) -> bool:
+        """Whether batches are filled by tokens."""
+        return bool(self.scenario.max_tokens) and self.scenario.batching.policy != "none"
+
+    def _full(self, waiting: list[Work]) -> bool:
+        """Whether so much work fills a batch."""
+        if self.by_tokens and sum(work.size for work in waiting) >= self.scenario.max_tokens:
+            return True
+        return sum(work.rows for work in waiting) >= self.scenario.max_size
 
     def _check_turn(self, chosen: list[Sent], now: float) -> None:
         """Whoever stays behind, and could have started, is no more urgent; so everyone's turn comes."""
-        key = chosen[0].work.key
-        last = max(map(_urgency, chosen))
-        first = min(map(_urgency, [*chosen, *(sent for sent in self.lapsed if sent.work.key == key)]))
+        kind = _kind(chosen[0])
+        last = {sent.work.key: _urgency(sent) for sent in sorted(chosen, key=_urgency)}
+        first = min(map(_urgency, [*chosen, *(sent for sent in self.lapsed if _kind(sent) == kind)]))
         members = {*chosen, *self.newborn}
         for other in self.live:
             if other.stand is not Stand.QUEUED or other in members:
                 continue
-            ripe = other.work.arrived + self.scenario.wait_s <= now or self.dispatcher.draining
-            bound = last if other.work.key == key else first if ripe else -math.inf
+            # Lanes of one kind go together: when one may start, so may its neighbours.
+            ripe = other.work.arrived + self.scenario.wait_s <= now or self.dispatcher.draining or _kind(other) == kind
+            bound = last.get(other.work.key, first if ripe else -math.inf)
             if _urgency(other) < bound - EPSILON:
                 raise Violation("order", f"{other} was overtaken by {chosen}")
 
-    def _check_patience(self, key: object, now: float) -> None:
+    def _check_patience(self, kind: object, now: float) -> None:
         """A batch that starts early is full, or its oldest work has waited."""
         wait_s = self.scenario.wait_s
         if wait_s == 0 or self.dispatcher.draining:
             return
-        waiting = [sent for sent in self.live if sent.stand is Stand.QUEUED and sent.work.key == key]
-        waiting += [sent for sent in self.lapsed if sent.work.key == key]
+        waiting = [sent for sent in self.live if sent.stand is Stand.QUEUED and _kind(sent) == kind]
+        waiting += [sent for sent in self.lapsed if _kind(sent) == kind]
         rows = sum(sent.work.rows for sent in waiting)
         oldest = min((sent.work.arrived for sent in waiting), default=-math.inf)
-        if rows < self.scenario.max_size and oldest + wait_s > now + EPSILON:
+        if not self._full([sent.work for sent in waiting]) and oldest + wait_s > now + EPSILON:
             raise Violation("no waiting", f"a batch of {rows} rows started {oldest + wait_s - now:.4f}s too early")
 
     def back(self, replica: int) -> list[Sent]:
@@ -241,6 +258,15 @@ class Ledger:
                 raise Violation("poison", f"{sent} fails again and again")
             sent.stand = Stand.AGAIN
 
+    def check_spared(self, sents: list[Sent]) -> None:
+        """After the model has named wrong rows: those have ended, and all others run again, whoever they are."""
+        for sent in sents:
+            if sent.stand is Stand.ENDED:
+                continue
+            if sent.wrong:
+                raise Violation("ends once", f"{sent} is wrong and has not ended")
+            sent.stand = Stand.AGAIN
+
     # --- ends
 
     def ended(self, work: Work, outcome: Outcome, now: float) -> Sent:
@@ -273,6 +299,7 @@ class Ledger:
         deadline, late_s = sent.work.deadline, TICK_S + self.scenario.turn_s
         excuse = {
             Cancelled: sent.given_up,
+            BadInput: sent.wrong,
             DeadlineExceeded: deadline - EPSILON <= now <= deadline + late_s + EPSILON,
             ModelFailed: sent.failures > 0 and (sent.kind is Kind.BAD or (sent.accused and not self.scenario.replay)),
             RequestRefused: sent.content in self.fatal and self.blamed.get(sent.content, 0) > 0,
@@ -316,8 +343,7 @@ class Ledger:
     def _must_act_by(self, free: bool) -> tuple[float, str]:
         """The latest moment at which something must be done that no event announces."""
         latest, why = math.inf, ""
-        rows: dict[object, int] = {}
-        oldest: dict[object, float] = {}
+        waiting: dict[object, list[Work]] = {}
         for sent in self.live:
             work = sent.work
             if work.deadline + TICK_S < latest:
@@ -325,13 +351,13 @@ class Ledger:
             if free and sent.stand is Stand.AGAIN:
                 return -math.inf, f"the replay of {sent}"
             if free and sent.stand is Stand.QUEUED:
-                rows[work.key] = rows.get(work.key, 0) + work.rows
-                oldest[work.key] = min(oldest.get(work.key, math.inf), work.arrived)
+                waiting.setdefault(_kind(sent), []).append(work)
         hurry = self.scenario.wait_s == 0 or self.dispatcher.draining
-        for key, arrived in oldest.items():
-            ripe = -math.inf if hurry or rows[key] >= self.scenario.max_size else arrived + self.scenario.wait_s
+        for kind, works in waiting.items():
+            oldest = min(work.arrived for work in works)
+            ripe = -math.inf if hurry or self._full(works) else oldest + self.scenario.wait_s
             if ripe < latest:
-                latest, why = ripe, f"the start of a batch of {key}"
+                latest, why = ripe, f"the start of a batch of {kind}"
         for worker in self.workers:
             if self._patience_ends(worker) < latest:
                 latest, why = self._patience_ends(worker), f"something about worker {worker.id}"
@@ -365,6 +391,8 @@ class Ledger:
         for key, lane in queue.lanes.items():
             if lane.rows != self.rows_of_key.get(key, 0):
                 raise Violation("counts", f"lane {key} says {lane.rows} rows, {self.rows_of_key.get(key, 0)} wait")
+            if lane.size != self.size_of_key.get(key, 0):
+                raise Violation("counts", f"lane {key} says {lane.size} tokens, {self.size_of_key.get(key, 0)} wait")
         expected = sum(sent.work.deadline < math.inf for sent in self.live)
         if watched(dispatcher) != expected:
             raise Violation("counts", f"{watched(dispatcher)} deadlines are watched, {expected} live work has one")
@@ -388,11 +416,18 @@ class Ledger:
         work = sent.work
         self.queued += sign
         self.rows_of_key[work.key] = self.rows_of_key.get(work.key, 0) + sign * work.rows
+        self.size_of_key[work.key] = self.size_of_key.get(work.key, 0) + sign * work.size
 
 
 def watched(dispatcher: Dispatcher) -> int:
     """How many deadlines are still watched."""
     return sum(map(len, dispatcher._deadlines._buckets.values()))
+
+
+def _kind(sent: Sent) -> object:
+    """What work must share to run together."""
+    key = sent.work.key
+    return key.kind if isinstance(key, LaneKey) else key
 
 
 def _urgency(sent: Sent) -> float:

@@ -54,7 +54,9 @@ class Trouble:
 class Scenario:
     """Everything random about one seed's settings.
 
-    `turn_s`: how long one turn of the event loop gathers events, and how late a timer may ring.
+    `turn_s`: how long one turn of the event loop gathers events, and how late a timer may ring. `max_tokens`:
+    rows are counted in tokens, and so many make a batch (0: rows count). `names_rows`: the model
+    says which rows of a batch are wrong.
     """
 
     seed: int
@@ -68,6 +70,8 @@ class Scenario:
     turn_s: float
     traffic: Traffic
     trouble: Trouble
+    max_tokens: int = 0
+    names_rows: bool = False
 
     @property
     def wait_s(self) -> float:
@@ -119,6 +123,8 @@ def scenario(seed: int) -> Scenario:
         turn_s=dice.among(0.0, 0.0, 0.002),
         traffic=_traffic(dice, span_s, hang_s),
         trouble=_trouble(dice, outage[1] if outage else span_s, hang_s, outage),
+        max_tokens=rng.choice((20, 64, 300)) if rng.random() < 0.4 else 0,
+        names_rows=rng.random() < 0.5,
     )
 
 

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import partial
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 
-from penstock.core.errors import PenstockError
+from penstock.core.errors import BadInput, BadRows, PenstockError
 from penstock.core.reply import Outcome
 from penstock.core.tensors import Tensors
 from penstock.scheduling import dispatcher as dispatcher_file
@@ -25,7 +25,7 @@ from tests.simulation.__main__ import main
 from tests.simulation.invariants import Violation
 from tests.simulation.world import Build, build, simulate
 
-SEEDS = 400
+SEEDS = 2200
 Rows = Callable[[int, int], Outcome]
 
 
@@ -104,6 +104,39 @@ class BlamesEverybody(Dispatcher):
         self.replay, replay = False, self.replay
         super().failed(replica_id, error, now)
         self.replay = replay
+
+
+class ForgetsTheInnocent(Dispatcher):
+    """When a model names wrong rows, the others are not run again."""
+
+    def _refuse(self, batch: Batch, error: BadRows, now: float) -> list[Work] | None:
+        super()._refuse(batch, error, now)
+        return []
+
+
+class NamesTheNeighbour(Dispatcher):
+    """A wrong row is counted from one."""
+
+    def failed(self, replica_id: int, error: PenstockError, now: float) -> None:
+        if isinstance(error, BadRows):
+            error = BadRows({row - 1 if row else row: why for row, why in error.reasons.items()})
+        super().failed(replica_id, error, now)
+
+
+class RevivesTheCancelled(Dispatcher):
+    """Who is innocent is decided before the guilty are told, and what is told may cancel others."""
+
+    def _refuse(self, batch: Batch, error: BadRows, now: float) -> list[Work] | None:
+        alive = [work for work in batch.works if work.phase is Phase.RUNNING]
+        after = super()._refuse(batch, error, now)
+        guilty = [work for work in alive if isinstance(self._outcomes.get(work), BadInput)]
+        return None if after is None else [work for work in alive if work not in guilty]
+
+    def _end(self, work: Work, outcome: Outcome) -> None:
+        self._outcomes[work] = outcome
+        super()._end(work, outcome)
+
+    _outcomes: ClassVar[dict[Work, Outcome]] = {}
 
 
 class ReplaysInCompany(Dispatcher):
@@ -277,6 +310,28 @@ class Favours(MixesKeys):
         return queue.take(ripe[0], size) if ripe else self.inner.next(queue, now, hurry=hurry)
 
 
+class IgnoresTokens(WorkQueue):
+    """Fills a batch by rows, whatever they hold."""
+
+    def take_by_size(self, lanes: Iterable[Lane], max_rows: int, max_size: int) -> list[Work]:
+        return super().take_by_size(lanes, max_rows, 2**31)
+
+
+class ShortestFirst(WorkQueue):
+    """A batch begins with the lane that holds most, and not with the most urgent work."""
+
+    def take_by_size(self, lanes: Iterable[Lane], max_rows: int, max_size: int) -> list[Work]:
+        return super().take_by_size(sorted(lanes, key=lambda lane: -lane.rows), max_rows, max_size)
+
+
+class LeaksTokens(WorkQueue):
+    """Cancelled work leaves its tokens in the lane."""
+
+    def removed(self, work: Work) -> None:
+        self.lanes[work.key].size += work.size
+        super().removed(work)
+
+
 class OverloadsWorkers(Supervisor):
     """A busy worker is as good as an idle one."""
 
@@ -375,6 +430,9 @@ MUTANTS: list[tuple[Build, set[str]]] = [
     (partial(build, dispatcher=CountsLate), {"live only", "counts"}),
     (partial(build, dispatcher=DropsRetries), {"no waiting", "counts", "drained"}),
     (partial(build, dispatcher=BlamesEverybody), {"right end"}),
+    (partial(build, dispatcher=ForgetsTheInnocent), {"no waiting", "drained", "counts"}),
+    (partial(build, dispatcher=NamesTheNeighbour), {"right end", "ends once"}),
+    (partial(build, dispatcher=RevivesTheCancelled), {"live only"}),
     (partial(build, dispatcher=ReplaysInCompany), {"poison"}),
     (partial(build, dispatcher=IdleByRows), {"drained"}),
     (partial(build, dispatcher=ForgetsRetriesLeft), {"drained"}),
@@ -388,6 +446,9 @@ MUTANTS: list[tuple[Build, set[str]]] = [
     (partial(build, queue=LeaksRows), {"counts", "no waiting"}),
     (partial(build, queue=Boundless), {"admission"}),
     (partial(build, queue=StartsCancelled), {"live only"}),
+    (partial(build, queue=IgnoresTokens), {"batch size"}),
+    (partial(build, queue=ShortestFirst), {"order"}),
+    (partial(build, queue=LeaksTokens), {"counts", "no waiting"}),
     (partial(build, queue=LastInFirstOut), {"order"}),
     (partial(build, batcher=MixesKeys), {"one key"}),
     (partial(build, batcher=Impatient), {"no waiting"}),

@@ -25,6 +25,9 @@ CORNERS = {
     "refused crash_looping",
     "refused request_refused",
     "refused deadline_exceeded",
+    "model names rows",
+    "ended bad_input",
+    "whole ended bad_input",
     "whole ended result",
     "whole ended model_failed",
     "whole ended cancelled",
@@ -49,7 +52,7 @@ def test_no_invariant_breaks_and_every_corner_is_reached() -> None:
 
 
 def test_a_seed_is_the_same_world_every_time() -> None:
-    for seed in (3, 30, 293, 1943):
+    for seed in (3, 30, 293, 1943, 2124):
         assert list(simulate(seed).trace) == list(simulate(seed).trace)
 
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from penstock.core.deadline import NEVER
-from penstock.core.errors import Cancelled, ModelFailed, PenstockError
+from penstock.core.errors import BadRows, Cancelled, ModelFailed, PenstockError
 from penstock.core.reply import Outcome
 from penstock.core.tensors import Tensor, Tensors
 from penstock.scheduling.batching import choice
@@ -22,6 +22,7 @@ from penstock.scheduling.dispatcher import Batch, Dispatcher
 from penstock.scheduling.queue import WorkQueue
 from penstock.scheduling.supervision import Supervisor
 from penstock.scheduling.ticket import Parts, cut, spans
+from penstock.scheduling.tokens import LaneKey, band
 from penstock.scheduling.work import Work
 from tests.simulation.clients import Kind, Sent, tensors_of
 from tests.simulation.invariants import Ledger, Stand, Violation
@@ -45,7 +46,9 @@ def build(
     """The dispatcher as a deployment assembles it; or with a part replaced, to see that it is noticed."""
     rng = random.Random(settings.seed + 1)
     replicas = supervisor(settings.replicas, settings.supervision, settings.hang_s, rng)
-    chosen = batcher(choice.create(settings.batching))
+    by_tokens = settings.max_tokens and settings.batching.policy != "none"
+    batching = settings.batching
+    chosen = batcher(choice.create_for_tokens(batching, settings.max_tokens) if by_tokens else choice.create(batching))
     return dispatcher(queue(settings.capacity), chosen, replicas, replay=settings.replay)
 
 
@@ -55,6 +58,7 @@ class World:
     def __init__(self, settings: Scenario, make: Build = build):
         self.settings = settings
         self.rng = random.Random(settings.seed)
+        self.lengths = random.Random(settings.seed + 2)
         self.dispatcher = make(settings)
         self.workers = [VirtualWorker(index) for index in range(settings.replicas)]
         self.ledger = Ledger(settings, self.dispatcher, self.workers)
@@ -202,8 +206,18 @@ class World:
         """Submits one piece of work; None when it is refused."""
         # Zero rows carry no identity, so the content must: the fingerprint sees names and shapes too.
         tensors = tensors_of(ids) if ids else {**tensors_of(ids), "content": Tensor("INT64", np.array([content]))}
-        work = Work(tensors, len(ids), self._ended, key=key, level=level, deadline=deadline)
+        work = self._sized(Work(tensors, len(ids), self._ended, key=key, level=level, deadline=deadline))
         return self._submit(Sent(work, ids, kind, content))
+
+    def _sized(self, work: Work) -> Work:
+        """Gives work a length, where rows are counted in tokens."""
+        if self.settings.max_tokens and not isinstance(work.key, LaneKey):
+            length = self.lengths.choice((2, 3, 9, 15, 16, 31, 33, 200))
+            work.size = work.rows * length
+            work.key = LaneKey(work.key, band(length))
+        elif isinstance(work.key, LaneKey):
+            work.size = work.rows * 2 ** (work.key.band // 2 - 1)
+        return work
 
     def _submit(self, sent: Sent) -> Sent | None:
         reasons = self.ledger.reasons(sent, self.now)
@@ -229,7 +243,7 @@ class World:
         for span in spans(rows, self.settings.max_size):
             piece = cut(tensors_of(ids), *span)
             own = piece["id"].array.tolist()
-            work = Work(piece, len(own), partial(self._part_ended, parts), key=key, deadline=deadline)
+            work = self._sized(Work(piece, len(own), partial(self._part_ended, parts), key=key, deadline=deadline))
             parts.works.append(work)
             pieces.append(Sent(work, own, self._kind(), self._new_content()))
             by_work[work] = pieces[-1]
@@ -319,7 +333,7 @@ class World:
         elif Kind.HANG in kinds or chance < trouble.crash + trouble.hang:
             self.note("hangs", worker.id)
         elif Kind.BAD in kinds:
-            self.at(took, self._raise, worker, worker.life_id)
+            self.at(took, self._raise, worker, worker.life_id, batch)
         else:
             self.at(took, self._answer, worker, worker.life_id, batch)
 
@@ -341,14 +355,32 @@ class World:
         self.dispatcher.completed(worker.id, partial(_cut, echo), 0.0, self.now)
         self.ledger.check_answered(sents)
 
-    def _raise(self, worker: VirtualWorker, life_id: int) -> None:
+    def _raise(self, worker: VirtualWorker, life_id: int, batch: Batch) -> None:
         if worker.life_id != life_id:
+            return
+        if self.settings.names_rows and batch.rows:
+            self._name_rows(worker, batch)
             return
         self.note("model raises", worker.id)
         sents = self.ledger.failed(worker.id)
         self._free(worker)
         self.dispatcher.failed(worker.id, ModelFailed("the model failed on this input"), self.now)
         self.ledger.check_put_back(sents)
+
+    def _name_rows(self, worker: VirtualWorker, batch: Batch) -> None:
+        """The model refuses rows by their numbers, before it computes anything."""
+        self.note("model names rows", worker.id)
+        sents = self.ledger.answered(worker.id)
+        reasons: dict[int, str] = {}
+        at = 0
+        for sent in sents:
+            sent.wrong = sent.kind is Kind.BAD and sent.work.rows > 0
+            if sent.wrong:
+                reasons[at + self.lengths.randrange(sent.work.rows)] = "wrong"
+            at += sent.work.rows
+        self._free(worker)
+        self.dispatcher.failed(worker.id, BadRows(reasons), self.now)
+        self.ledger.check_spared(sents)
 
     def _free(self, worker: VirtualWorker) -> None:
         if not worker.doomed:
