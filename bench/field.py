@@ -15,9 +15,6 @@ from bench.process import Service, free_port, wait_until
 from bench.results import Loads
 from bench.wrk import Load, Request, WrkError, run_wrk
 
-_START_TIMEOUT_S = 60.0
-_WARM_UP_S = 1.0
-
 
 class Wrong(RuntimeError):
     """A contestant gave a wrong answer or a bad status, so its figures would mean nothing."""
@@ -43,7 +40,7 @@ class Runner:
         self.service.resume()
         try:
             self.check()
-            load = run_wrk(self.port, self.request, connections, seconds)
+            load = run_wrk(self.port, self.request, connections, seconds, self.contestant.load())
             self.check()
         finally:
             self.service.pause()
@@ -101,7 +98,7 @@ def start(maker: Maker, folder: Path) -> Iterator[Runner]:
     log = folder / f"{''.join(c if c.isalnum() else '-' for c in contestant.name)}-{port}.log"
     with Service(contestant.argv(port), contestant.env, folder, log) as service:
         runner = Runner(contestant, service, port, _first_answer(contestant, service, port))
-        run_wrk(port, runner.request, 8, _WARM_UP_S)
+        run_wrk(port, runner.request, *contestant.warm_up, contestant.load())
         say(f"{contestant.name} is up")
         service.pause()
         yield runner
@@ -150,7 +147,7 @@ def _first_answer(contestant: Contestant, service: Service, port: int) -> Reques
         seen[0] = contestant.verdict(post(port, requests[0]))
         return seen[0] is None
 
-    if not wait_until(right, _START_TIMEOUT_S, 0.1) or seen[0] is not None:
+    if not wait_until(right, contestant.patience_s, 0.1) or seen[0] is not None:
         raise Absent(f"does not serve: {seen[0]}; its log ends: {_one_line(service.log)}")
     return requests[0]
 

@@ -7,11 +7,12 @@ import os
 import subprocess
 import sys
 import venv
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 # The peers run the same numerical code as Penstock: what differs is the server.
-_SHARED = ("joblib", "numpy", "onnxruntime", "scikit-learn", "msgspec")
+SHARED = ("joblib", "numpy", "onnxruntime", "scikit-learn", "msgspec")
 _INSTALL_TIMEOUT_S = 900
 
 
@@ -25,9 +26,12 @@ def cache_folder() -> Path:
     return Path(named) if named else Path.home() / ".cache" / "penstock-bench"
 
 
-def make_venv(name: str, requirements: Path) -> Path:
-    """The folder of an environment with these requirements, made now if it is not there yet."""
-    wanted, pins = requirements.read_text(), _constraints()
+def make_venv(name: str, requirements: Path, shared: Sequence[str] = SHARED) -> Path:
+    """The folder of an environment with these requirements, made now if it is not there yet.
+
+    `shared`: the packages that it takes in the version that is installed here.
+    """
+    wanted, pins = requirements.read_text(), _constraints(shared)
     digest = hashlib.sha256(f"{wanted}\n{pins}\n{sys.version}".encode()).hexdigest()[:10]
     folder = cache_folder() / f"{name}-{digest}"
     done = folder / ".installed"
@@ -60,11 +64,11 @@ def _pip_install(folder: Path, requirements: Path, constraints: Path) -> None:
         raise VenvError((complaints or ["pip failed"])[-1][:200])
 
 
-def _constraints() -> str:
+def _constraints(shared: Sequence[str]) -> str:
     lines = []
-    for package in _SHARED:
+    for package in shared:
         try:
-            lines.append(f"{package}=={version(package)}")
+            lines.append(f"{package}=={version(package).partition('+')[0]}")
         except PackageNotFoundError:
             continue
     return "\n".join(lines) + "\n"

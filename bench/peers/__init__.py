@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from bench import bodies, checks
 from bench.contestant import Absent, Contestant
 from bench.models import Models
-from bench.venvs import VenvError, installed_versions, make_venv
+from bench.venvs import SHARED, VenvError, installed_versions, make_venv
 
 FASTAPI = "FastAPI + scikit-learn"
 FASTAPI_ONNX = "FastAPI async + ONNX Runtime"
@@ -21,11 +21,11 @@ FOLDER = Path(__file__).parent
 
 def fastapi_sklearn(models: Models) -> Contestant:
     """The app that everybody writes."""
-    venv = _venv("fastapi")
+    venv = venv_of("fastapi")
     return Contestant(
         FASTAPI,
         "pydantic body, joblib model, `def` endpoint, uvicorn with uvloop and httptools, access log off",
-        _uvicorn(venv, "fastapi_app:app"),
+        uvicorn(venv, "fastapi_app:app"),
         lambda port: bodies.plain_iris("/predict"),
         lambda answer: checks.plain_iris(answer, models),
         env={"IRIS_JOBLIB": str(models.iris_joblib)},
@@ -35,11 +35,11 @@ def fastapi_sklearn(models: Models) -> Contestant:
 
 def fastapi_onnx(models: Models) -> Contestant:
     """The app that a careful author writes."""
-    venv = _venv("fastapi")
+    venv = venv_of("fastapi")
     return Contestant(
         FASTAPI_ONNX,
         "`async def` endpoint, ONNX Runtime in process; otherwise the same",
-        _uvicorn(venv, "fastapi_onnx:app"),
+        uvicorn(venv, "fastapi_onnx:app"),
         lambda port: bodies.plain_iris("/predict"),
         lambda answer: checks.plain_iris(answer, models),
         env=_onnx_files(models),
@@ -49,11 +49,11 @@ def fastapi_onnx(models: Models) -> Contestant:
 
 def fastapi_binary(models: Models) -> Contestant:
     """The careful author's endpoint for raw tensors."""
-    venv = _venv("fastapi")
+    venv = venv_of("fastapi")
     return Contestant(
         FASTAPI_BINARY,
         "raw FP32 bytes both ways, `await request.body()`, ONNX Runtime in process",
-        _uvicorn(venv, "fastapi_onnx:app"),
+        uvicorn(venv, "fastapi_onnx:app"),
         lambda port: bodies.raw_image(models),
         lambda answer: checks.raw_scores(answer, models),
         env=_onnx_files(models),
@@ -63,7 +63,7 @@ def fastapi_binary(models: Models) -> Contestant:
 
 def mosec(models: Models) -> Contestant:
     """A Rust front end with batching."""
-    venv = _venv("mosec")
+    venv = venv_of("mosec")
     start = [str(venv / "bin" / "python"), str(FOLDER / "mosec_app.py"), "--address", "127.0.0.1", "--port"]
     return Contestant(
         MOSEC,
@@ -78,7 +78,7 @@ def mosec(models: Models) -> Contestant:
 
 def mlserver(models: Models) -> Contestant:
     """Seldon's server, the other one that speaks OIP in Python."""
-    venv = _venv("mlserver")
+    venv = venv_of("mlserver")
     start = [str(venv / "bin" / "python"), str(FOLDER / "mlserver_start.py"), str(models.folder / "mlserver")]
     return Contestant(
         MLSERVER,
@@ -90,14 +90,16 @@ def mlserver(models: Models) -> Contestant:
     )
 
 
-def _venv(name: str) -> Path:
+def venv_of(name: str, shared: Sequence[str] = SHARED) -> Path:
+    """The environment of a peer, made now if need be. Raises `Absent` when it cannot be."""
     try:
-        return make_venv(name, FOLDER / f"requirements-{name}.txt")
+        return make_venv(name, FOLDER / f"requirements-{name}.txt", shared)
     except VenvError as error:
         raise Absent(f"does not install: {error}") from error
 
 
-def _uvicorn(venv: Path, app: str) -> Callable[[int], list[str]]:
+def uvicorn(venv: Path, app: str) -> Callable[[int], list[str]]:
+    """How to start an app of this folder, as its documentation has it, without a line for each request."""
     start = [str(venv / "bin" / "uvicorn"), app, "--app-dir", str(FOLDER), "--host", "127.0.0.1", "--no-access-log"]
     return lambda port: [*start, "--log-level", "warning", "--port", str(port)]
 
