@@ -19,8 +19,10 @@ from penstock.protocols.http.asgi import AsgiApp, asgi
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.http.server import HttpServer
 from penstock.protocols.oip.rest import OipRest
+from penstock.protocols.openai.door import OpenAI
 from penstock.protocols.operations import Operations
 from penstock.protocols.predict import Predict
+from penstock.protocols.rerank import Rerank
 from penstock.routing.names import Names
 from penstock.runtimes.contract import Runtime
 from penstock.scheduling.fleet import Fleet
@@ -56,6 +58,8 @@ class App:
         metrics = MetricsPage(self.fleet.all, lambda: http.errors)
         Predict(self.gate, self.names, system_clock).mount(routes)
         OipRest(self.gate, self.names, system_clock, release).mount(routes)
+        OpenAI(self.gate, self.names, system_clock).mount(routes)
+        Rerank(self.gate, self.names, system_clock).mount(routes)
         Operations(self.names, metrics.render, release).mount(routes)
         Docs(self.names, release).mount(routes)
         http = HttpApp(routes, settings.limits, hosts=hosts, access_log=settings.access_log)

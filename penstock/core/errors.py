@@ -62,6 +62,8 @@ class BadInput(PenstockError):
     """The request itself is wrong; sending it again cannot help."""
 
     status, grpc, code = 400, "INVALID_ARGUMENT", "bad_input"
+    param: str | None = None
+    """The field of the message that is to blame, for protocols that have a place for it."""
 
 
 class BadRows(BadInput):

@@ -24,7 +24,7 @@ def rows_to_tensors(signature: Signature, rows: Sequence[Any]) -> dict[str, Tens
     """Tensors for a list of rows, by the signature.
 
     A row is a dict of input values or, when the model has one input (or reads text, and its other inputs are
-    optional), that input's value; with several a list gives them in order. Raises `BadInput` naming the row and the input.
+    optional), that input's value; with several a list gives them in order. Raises `BadInput` naming row and input.
     """
     if not rows:
         raise BadInput("inputs is empty; send at least one row")
@@ -220,21 +220,30 @@ def _text(value: Any) -> Any:
     return [_text(item) for item in value] if isinstance(value, list) else value
 
 
-def tensors_to_rows(signature: Signature, outputs: Tensors) -> list[Any]:
+def tensors_to_rows(signature: Signature, outputs: Tensors, *, wide: int | None = None) -> list[Any]:
     """One value per row: the only output's value, or a dict from output name to value.
 
-    Values take the form that the signature gives their output (see `TensorSpec.form`).
+    Values take the form that the signature gives their output (see `TensorSpec.form`). `wide`: numeric rows of at
+    least so many values stay arrays (C-contiguous), for an encoder that takes them; None: none do.
     """
-    values = {name: to_json(tensor) for name, tensor in outputs.items()}
-    for spec in signature.outputs:
-        if spec.form != "plain" and spec.name in values:
-            values[spec.name] = _formed(spec, values[spec.name])
+    forms = {spec.name: spec for spec in signature.outputs if spec.form != "plain"}
+    values = {
+        name: _formed(forms[name], to_json(tensor)) if name in forms else _values(tensor, wide)
+        for name, tensor in outputs.items()
+    }
     if not signature.batched:
         return [next(iter(values.values())) if len(values) == 1 else values]
     if len(values) == 1:
         return list(next(iter(values.values())))
     names = list(values)
     return [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
+
+
+def _values(tensor: Tensor, wide: int | None) -> Any:
+    array = tensor.array
+    if wide is None or array.ndim < 2 or tensor.datatype in ("BYTES", "BF16") or array[:1].size < wide:
+        return to_json(tensor)
+    return list(np.ascontiguousarray(array))
 
 
 def _formed(spec: TensorSpec, rows: list[Any]) -> list[Any]:

@@ -8,16 +8,24 @@ from penstock.core.errors import BadInput
 from penstock.core.reply import Meta
 from penstock.core.tensors import Tensors
 from penstock.protocols.http.message import Headers
+from penstock.protocols.texts import truncated_rows
 
 MAX_TIMEOUT_MS = 86_400_000.0
 MAX_PRIORITY = 9
 DEFAULT_LEVEL = 1
 
 
-def timing_headers(meta: Meta) -> Headers:
-    """Server-Timing (milliseconds) for queue, batch and compute."""
+def reply_headers(meta: Meta, outputs: Tensors) -> Headers:
+    """Server-Timing (milliseconds) for queue, batch and compute; how many rows were known before, of how many, where
+    answers are kept; and how many were cut to what the model reads, if any were. `outputs` are the reply's, whole."""
     durations = (meta.queue_s * 1000, meta.batch_s * 1000, meta.compute_s * 1000)
-    return [(b"server-timing", b"queue;dur=%.3f, batch;dur=%.3f, compute;dur=%.3f" % durations)]
+    headers = [(b"server-timing", b"queue;dur=%.3f, batch;dur=%.3f, compute;dur=%.3f" % durations)]
+    if meta.cached_rows is not None:
+        rows = next((tensor.array.shape[0] for tensor in outputs.values()), 0)
+        headers.append((b"x-penstock-cached", b"%d/%d" % (meta.cached_rows, rows)))
+    if cut := truncated_rows(outputs):
+        headers.append((b"x-penstock-truncated", b"%d" % len(cut)))
+    return headers
 
 
 def deadline_of(timeout_ms: float | None, clock: Clock) -> Deadline:

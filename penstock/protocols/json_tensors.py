@@ -26,6 +26,7 @@ _SCALARS: dict[str, Any] = {
 }
 _DEEPEST = 6
 _any = msgspec.json.Decoder(Any)
+_texts = msgspec.json.Decoder(list[str])
 
 
 def _nested(scalar: Any, depth: int) -> Any:
@@ -64,6 +65,14 @@ def array_of(datatype: str, raw: msgspec.Raw) -> Array:
     if datatype not in DTYPES:
         raise unknown_datatype(datatype)
     return array_from_json(datatype, decode_any(data))
+
+
+def texts_of(raw: msgspec.Raw) -> list[str] | None:
+    """The texts of a plain list of texts; None for anything else."""
+    try:
+        return _texts.decode(raw)
+    except (msgspec.MsgspecError, UnicodeDecodeError):
+        return None
 
 
 def decode_any(data: memoryview | bytes) -> Any:

@@ -2,43 +2,40 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import msgspec
 
 from penstock.core.clock import Clock
 from penstock.core.errors import BadInput, Loading, NotFound, PenstockError
 from penstock.core.model import Models
+from penstock.core.reply import Meta
 from penstock.core.request import Handler, Request
 from penstock.core.rows import rows_to_tensors, tensors_to_rows
 from penstock.core.signature import Signature
-from penstock.core.tensors import Tensor
-from penstock.protocols.answer import chosen, deadline_of, priority_of, timing_headers
+from penstock.core.tensors import Tensor, Tensors
+from penstock.core.text import TRUNCATE
+from penstock.protocols import json_arrays
+from penstock.protocols.answer import chosen, deadline_of, priority_of, reply_headers
 from penstock.protocols.aside import HEAVY, aside
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
-from penstock.protocols.json_tensors import array_of, check_size, decode_any
+from penstock.protocols.json_tensors import array_of, check_size, decode_any, texts_of
+from penstock.protocols.texts import takes_truncation, text_tensor, with_truncation
 
 
 class PredictRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
-    """`inputs`: one value per row. `outputs`: names of the wanted outputs (all by default)."""
+    """`inputs`: one value per row. `outputs`: names of the wanted outputs (all by default).
+
+    `truncate`: whether over-long texts are cut or refused, for models that read text.
+    """
 
     inputs: msgspec.Raw
     outputs: list[str] | None = None
     timeout_ms: float | None = None
     priority: int | None = None
-
-
-class PredictResponse(msgspec.Struct, gc=False):
-    """One output value per row, or an object of values when the model has several outputs."""
-
-    model: str
-    version: str
-    outputs: list[Any]
+    truncate: bool | None = None
 
 
 _decoder = msgspec.json.Decoder(PredictRequest)
-_encode = msgspec.json.Encoder().encode
 
 
 class Predict:
@@ -85,16 +82,34 @@ class Predict:
             priority_of(message.priority),
         )
         reply = await self._handler(request)
-        outputs = chosen(await reply, request.outputs)
-        rows = tensors_to_rows(signature, outputs)
-        meta = reply.meta
-        return HttpResponse(200, _encode(PredictResponse(meta.model, meta.version, rows)), headers=timing_headers(meta))
+        outputs = await reply
+        headers = reply_headers(reply.meta, outputs)
+        outputs = chosen(outputs, request.outputs)
+        if json_arrays.size(outputs) > HEAVY:
+            body = await aside(answer, signature, outputs, reply.meta)
+        else:
+            body = answer(signature, outputs, reply.meta)
+        return HttpResponse(200, body, headers=headers, dense=json_arrays.is_dense(outputs))
 
 
 def read(body: bytes | bytearray, signature: Signature) -> tuple[PredictRequest, dict[str, Tensor]]:
     """The message, and the tensors of its rows."""
     message = parse(body)
-    return message, tensors_of(signature, message.inputs)
+    tensors = tensors_of(signature, message.inputs)
+    if message.truncate is None:
+        return message, tensors
+    if not takes_truncation(signature):
+        raise BadInput("unknown field `truncate`: this model does not read text that could be cut")
+    if TRUNCATE in tensors:
+        raise BadInput("truncate is in the rows and beside them; send one")
+    rows = next(iter(tensors.values())).array.shape[0]
+    return message, with_truncation(tensors, message.truncate, rows)
+
+
+def answer(signature: Signature, outputs: Tensors, meta: Meta) -> bytes:
+    """The body: one output value per row, or an object of values when the model has several outputs."""
+    rows = tensors_to_rows(signature, outputs, wide=json_arrays.WIDE)
+    return json_arrays.encode({"model": meta.model, "version": meta.version, "outputs": rows})
 
 
 def parse(body: bytes | bytearray) -> PredictRequest:
@@ -109,7 +124,9 @@ def parse(body: bytes | bytearray) -> PredictRequest:
 
 
 def tensors_of(signature: Signature, raw: msgspec.Raw) -> dict[str, Tensor]:
-    """Tensors of the rows: fast for a model with one numeric input, by the row mapping otherwise."""
+    """Tensors of the rows: fast for texts and for one numeric input, by the row mapping otherwise."""
+    if _reads_plain_texts(signature) and (texts := texts_of(raw)):
+        return {signature.inputs[0].name: text_tensor(texts)}
     if signature.batched and len(signature.inputs) == 1:
         spec = signature.inputs[0]
         try:
@@ -122,3 +139,10 @@ def tensors_of(signature: Signature, raw: msgspec.Raw) -> dict[str, Tensor]:
     if not isinstance(rows, list):
         raise BadInput(f'"inputs" must be a list with one item per row, got {type(rows).__name__}')
     return rows_to_tensors(signature, rows)
+
+
+def _reads_plain_texts(signature: Signature) -> bool:
+    """Whether a row may be one text, and nothing else."""
+    first, *rest = signature.inputs or (None,)
+    alone = signature.batched and first is not None and first.datatype == "BYTES" and len(first.shape) == 1
+    return alone and (not rest or (bool(signature.task) and all(spec.optional for spec in rest)))

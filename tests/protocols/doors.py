@@ -22,8 +22,10 @@ from penstock.protocols.http.limits import HttpLimits
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.oip.rest import OipRest
+from penstock.protocols.openai.door import OpenAI
 from penstock.protocols.operations import Operations
 from penstock.protocols.predict import Predict
+from penstock.protocols.rerank import Rerank
 
 IRIS = Signature((TensorSpec("X", "FP32", (-1, 4)),), (TensorSpec("label", "INT64", (-1,)),))
 
@@ -98,6 +100,8 @@ class Doors:
         routes, clock = Routes(), StillClock()
         Predict(handler or self.echo, self.models, clock).mount(routes)
         OipRest(handler or self.echo, self.models, clock, "9.9").mount(routes)
+        OpenAI(handler or self.echo, self.models, clock).mount(routes)
+        Rerank(handler or self.echo, self.models, clock).mount(routes)
         Operations(self.models, lambda: b"metrics", "9.9").mount(routes)
         Docs(self.models, "9.9").mount(routes)
         self.http = HttpApp(routes, limits, hosts=hosts)
@@ -107,20 +111,17 @@ class Doors:
         given = {name.replace("_", "-").encode(): value.encode() for name, value in headers.items()}
         raw, _, query = path.partition("?")
         request = HttpRequest(method, raw.encode(), query.encode(), given, body)
-        answer = asyncio.run(self._aside(request)) if len(body) > HEAVY else self._at_once(request)
-        assert isinstance(answer, HttpResponse), answer
-        return answer
+        return asyncio.run(self._exchange(request))
 
-    def _at_once(self, request: HttpRequest) -> Any:
-        answers: list[Any] = []
-        Drive(self.http(request), answers.append)
-        assert len(answers) == 1, "a door without I/O must answer at once"
-        return answers[0]
-
-    async def _aside(self, request: HttpRequest) -> Any:
+    async def _exchange(self, request: HttpRequest) -> HttpResponse:
         answered: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         Drive(self.http(request), answered.set_result)
-        return await asyncio.wait_for(answered, 60)
+        at_once = answered.done()
+        answer = await asyncio.wait_for(answered, 60)
+        assert isinstance(answer, HttpResponse), answer
+        large = len(request.body) > HEAVY or len(body(answer)) > HEAVY // 4
+        assert at_once or large, "a door without I/O must answer at once"
+        return answer
 
 
 def body(response: HttpResponse) -> bytes:

@@ -7,7 +7,8 @@ import json
 import pytest
 
 from penstock.core.errors import HeadTooLarge, TooLarge
-from penstock.protocols.http.app import error_response, wanted_coding
+from penstock.protocols.http.app import wanted_coding
+from penstock.protocols.http.errors import error_response
 from penstock.protocols.http.limits import HttpLimits
 from penstock.protocols.http.message import JSON, OCTETS, HttpResponse
 from penstock.protocols.http.reader import KnownHeads, RequestReader

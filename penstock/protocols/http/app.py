@@ -9,21 +9,19 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from itertools import count
 
-import msgspec
-
 from penstock.core.clock import system_clock
-from penstock.core.errors import BadInput, Cancelled, Forbidden, Internal, MethodNotAllowed, PenstockError, Unavailable
+from penstock.core.errors import BadInput, Cancelled, Forbidden, Internal, PenstockError, Unavailable
 from penstock.protocols.aside import aside
 from penstock.protocols.http import encoding, wire
+from penstock.protocols.http.errors import error_response
 from penstock.protocols.http.limits import HttpLimits
-from penstock.protocols.http.message import OCTETS, Headers, HttpRequest, HttpResponse, NoBody
+from penstock.protocols.http.message import OCTETS, HttpRequest, HttpResponse, NoBody
 from penstock.protocols.http.routes import Routes
 from penstock.telemetry.logs import logger
 
 log = logger("protocols")
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
 _SAFE_ID = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
-_encode = msgspec.json.encode
 
 
 class HttpApp:
@@ -149,29 +147,13 @@ class HttpApp:
             self._known_hosts.add(host)
 
 
-def error_response(error: PenstockError, request_id: str, path: bytes) -> HttpResponse:
-    """An error as JSON: a plain string under /v2 (as the Open Inference Protocol has it), elsewhere
-    an object with code, message and the id that links to the log."""
-    message = error.message
-    if path.startswith(b"/v2"):
-        body = _encode({"error": message, "code": error.code, "request_id": request_id})
-    else:
-        body = _encode({"error": {"code": error.code, "message": message, "request_id": request_id}})
-    headers: Headers = []
-    if error.retry_after_s is not None:
-        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
-    if isinstance(error, MethodNotAllowed):
-        headers.append((b"allow", error.allow.encode()))
-    return HttpResponse(error.status, body, headers=headers)
-
-
 def wanted_coding(accept: bytes, response: HttpResponse) -> bytes | None:
     """The coding to pack a response in; None when the client does not ask for any, or it is not worth it."""
     size = wire.body_length(response.body) or 0
     if response.stream is not None or size < encoding.WORTH_IT:
         return None
     # Most clients list every coding they can read; one that names a single one wants it.
-    if b"," in accept and (response.content_type == OCTETS or size > encoding.AT_MOST):
+    if b"," in accept and (response.dense or response.content_type == OCTETS or size > encoding.AT_MOST):
         return None
     return encoding.accepted(accept)
 

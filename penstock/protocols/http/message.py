@@ -35,9 +35,12 @@ class NoBody(bytes):
 
 
 class HttpResponse:
-    """One response: a whole body, or a stream of chunks (`body` is then empty)."""
+    """One response: a whole body, or a stream of chunks (`body` is then empty).
 
-    __slots__ = ("body", "content_type", "headers", "status", "stream")
+    `dense`: mostly numbers or base64, which take longer to compress than they did to write.
+    """
+
+    __slots__ = ("body", "content_type", "dense", "headers", "status", "stream")
 
     def __init__(
         self,
@@ -46,12 +49,14 @@ class HttpResponse:
         content_type: bytes = JSON,
         headers: Headers | None = None,
         stream: AsyncIterator[bytes] | None = None,
+        dense: bool = False,
     ):
         self.status = status
         self.body = body
         self.content_type = content_type
         self.headers = headers
         self.stream = stream
+        self.dense = dense
 
 
 Door = Callable[..., Awaitable[HttpResponse]]

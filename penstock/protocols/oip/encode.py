@@ -10,7 +10,9 @@ from penstock.core.errors import BadInput
 from penstock.core.reply import Meta
 from penstock.core.rows import to_json
 from penstock.core.tensors import DTYPES, Tensor, Tensors, to_raw
-from penstock.protocols.answer import chosen, timing_headers
+from penstock.protocols import json_arrays
+from penstock.protocols.answer import chosen, reply_headers
+from penstock.protocols.aside import HEAVY
 from penstock.protocols.http.message import JSON, OCTETS, HttpResponse
 from penstock.protocols.oip.decode import Infer
 from penstock.protocols.oip.messages import InferResponse, OutputTensor
@@ -19,9 +21,14 @@ _PLAIN = frozenset(DTYPES) - {"BYTES", "BF16", "FP16"}
 _encode = msgspec.json.Encoder().encode
 
 
+def heavy(infer: Infer, outputs: Tensors) -> bool:
+    """Whether encoding takes long: much that goes as JSON."""
+    return not (infer.binary or infer.binary_outputs) and json_arrays.size(outputs) > HEAVY
+
+
 def encode(infer: Infer, outputs: Tensors, meta: Meta) -> HttpResponse:
     """The response. NaN and infinities are null in JSON, and themselves in binary data."""
-    headers = timing_headers(meta)
+    headers = reply_headers(meta, outputs)
     if infer.outputs is not None:
         outputs = chosen(outputs, infer.outputs)
     binary: list[Any] = []
@@ -31,7 +38,7 @@ def encode(infer: Infer, outputs: Tensors, meta: Meta) -> HttpResponse:
         tensors = [_json_output(name, tensor) for name, tensor in outputs.items()]
     head = _encode(InferResponse(meta.model, meta.version, tensors, infer.id))
     if not binary:
-        return HttpResponse(200, head, JSON, headers)
+        return HttpResponse(200, head, JSON, headers, dense=json_arrays.is_dense(outputs))
     headers.append((b"inference-header-content-length", b"%d" % len(head)))
     return HttpResponse(200, [head, *binary], OCTETS, headers)
 
@@ -46,7 +53,10 @@ def _output(name: str, tensor: Tensor, infer: Infer, binary: list[Any]) -> Outpu
 
 def _json_output(name: str, tensor: Tensor) -> OutputTensor:
     datatype, array = tensor
-    if datatype in _PLAIN:
+    data: list[Any] | msgspec.Raw
+    if datatype in _PLAIN and array.size >= json_arrays.WIDE:
+        data = msgspec.Raw(json_arrays.encode(array.ravel()))
+    elif datatype in _PLAIN:
         data = array.ravel().tolist()
     elif datatype == "BYTES":
         data = to_json(Tensor(datatype, array.reshape(-1)))

@@ -42,7 +42,7 @@ class OutputTensor(msgspec.Struct, gc=False, omit_defaults=True):
     shape: tuple[int, ...]
     datatype: str
     parameters: dict[str, Parameter] | None = None
-    data: list[Any] | None = None
+    data: list[Any] | msgspec.Raw | None = None
 
 
 class InferResponse(msgspec.Struct, gc=False, omit_defaults=True):

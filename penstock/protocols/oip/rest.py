@@ -19,6 +19,7 @@ from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.oip.decode import decode, heavy
 from penstock.protocols.oip.encode import encode
+from penstock.protocols.oip.encode import heavy as json_is_long
 from penstock.protocols.oip.statistics import statistics
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
@@ -67,6 +68,8 @@ class OipRest:
         )
         reply = await self._handler(request)
         outputs = await reply
+        if json_is_long(infer, outputs):
+            return await aside(encode, infer, outputs, reply.meta)
         return encode(infer, outputs, reply.meta)
 
     def _limits(self, parameters: Mapping[str, Any]) -> tuple[Deadline, int]:

@@ -1,0 +1,57 @@
+"""An error as the body that the clients of its path expect."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+
+from penstock.core.errors import MethodNotAllowed, PenstockError, UnknownModel
+from penstock.protocols.http.message import Headers, HttpResponse
+
+OPENAI_TYPES: Mapping[int, str] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
+"""What OpenAI's API calls the kind of an error, by status; below 500 it is else `OPENAI_OTHER`."""
+OPENAI_OTHER = "invalid_request_error"
+OPENAI_OURS = "server_error"
+OPENAI_CODES: Mapping[str, str] = {UnknownModel.code: "model_not_found"}
+"""Our codes that OpenAI's API has a name of its own for."""
+_RERANK = (b"/rerank", b"/v2/rerank")
+_encode = msgspec.json.encode
+
+
+def error_response(error: PenstockError, request_id: str, path: bytes) -> HttpResponse:
+    """An error as JSON, in the shape of the path's protocol; each has the id that links to the log."""
+    headers: Headers = []
+    if error.retry_after_s is not None:
+        headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
+    if isinstance(error, MethodNotAllowed):
+        headers.append((b"allow", error.allow.encode()))
+    if openai_path(path):
+        body = _openai(error, request_id)
+        # OpenAI's clients send again after these statuses unless they are told not to.
+        if not error.may_retry and (error.status >= 500 or error.status == 409):
+            headers.append((b"x-should-retry", b"false"))
+    elif path.startswith(b"/v2"):
+        body = {"error": error.message, "code": error.code, "request_id": request_id}
+    else:
+        body = {"error": {"code": error.code, "message": error.message, "request_id": request_id}}
+    return HttpResponse(error.status, _encode(body), headers=headers)
+
+
+def openai_path(path: bytes) -> bool:
+    """Whether clients of OpenAI's API, or of the rerank APIs that look like it, call this path."""
+    return path == b"/v1" or path.startswith(b"/v1/") or path.rstrip(b"/") in _RERANK
+
+
+def _openai(error: PenstockError, request_id: str) -> dict[str, Any]:
+    kind = OPENAI_OURS if error.status >= 500 else OPENAI_TYPES.get(error.status, OPENAI_OTHER)
+    return {
+        "error": {
+            "message": error.message,
+            "type": kind,
+            "param": getattr(error, "param", None),
+            "code": OPENAI_CODES.get(error.code, error.code),
+            "request_id": request_id,
+        }
+    }
