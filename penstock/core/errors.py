@@ -64,6 +64,8 @@ class BadInput(PenstockError):
     status, grpc, code = 400, "INVALID_ARGUMENT", "bad_input"
     param: str | None = None
     """The field of the message that is to blame, for protocols that have a place for it."""
+    row: int | None = None
+    """The row of the request that is to blame, where one is; a message about one of several begins with "row N: "."""
 
 
 class BadRows(BadInput):

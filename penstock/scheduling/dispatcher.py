@@ -300,7 +300,9 @@ def _too_late() -> DeadlineExceeded:
 def _wrong_row(work: Work, row: int, why: str) -> BadInput:
     """Names the row where a request has several."""
     several = work.rows > 1 or work.first > 0
-    return BadInput(f"row {work.first + row}: {why}" if several else why)
+    error = BadInput(f"row {work.first + row}: {why}" if several else why)
+    error.row = work.first + row
+    return error
 
 
 def _refused() -> RequestRefused:
