@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from penstock.core.clock import Clock
 from penstock.core.deadline import NEVER, Deadline
 from penstock.core.errors import BadInput
+from penstock.core.model import ModelView
 from penstock.core.reply import Meta
 from penstock.core.tensors import Tensors
 from penstock.protocols.http.message import Headers
@@ -26,6 +29,17 @@ def reply_headers(meta: Meta, outputs: Tensors) -> Headers:
     if cut := truncated_rows(outputs):
         headers.append((b"x-penstock-truncated", b"%d" % len(cut)))
     return headers
+
+
+def about(model: ModelView) -> dict[str, Any]:
+    """What is known of a model beside its signature's tensors: its task, precision, where it came from, its report."""
+    signature, spec = model.signature, model.spec
+    known: dict[str, Any] = {} if signature is None or not signature.task else {"task": signature.task}
+    if signature is not None and signature.max_tokens is not None:
+        known["max_tokens"] = signature.max_tokens
+    if spec.precision:
+        known["precision"] = spec.precision
+    return known | spec.details
 
 
 def deadline_of(timeout_ms: float | None, clock: Clock) -> Deadline:

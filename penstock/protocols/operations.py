@@ -9,6 +9,7 @@ from urllib.parse import quote
 import msgspec
 
 from penstock.core.model import Models, State
+from penstock.protocols.answer import about
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 
@@ -67,6 +68,7 @@ def _usage(model: Any) -> dict[str, Any]:
     signature = model.signature
     return {
         **_described(model),
+        **about(model),
         "inputs": signature and msgspec.to_builtins(signature.inputs),
         "outputs": signature and msgspec.to_builtins(signature.outputs),
         "predict": f"/models/{quote(model.spec.name)}/predict",

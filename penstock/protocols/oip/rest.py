@@ -13,14 +13,16 @@ from penstock.core.errors import BadInput, Unsupported
 from penstock.core.model import Models, ModelView, State
 from penstock.core.request import Handler, Request
 from penstock.core.signature import Signature, TensorSpec
-from penstock.protocols.answer import DEFAULT_LEVEL, deadline_of, priority_of
+from penstock.core.text import TEXT, TRUNCATE
+from penstock.protocols.answer import DEFAULT_LEVEL, about, deadline_of, priority_of
 from penstock.protocols.aside import HEAVY, aside
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
-from penstock.protocols.oip.decode import decode, heavy
+from penstock.protocols.oip.decode import Infer, decode, heavy
 from penstock.protocols.oip.encode import encode
 from penstock.protocols.oip.encode import heavy as json_is_long
 from penstock.protocols.oip.statistics import statistics
+from penstock.protocols.texts import takes_truncation, with_truncation
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 NO_LIMITS = (NEVER, DEFAULT_LEVEL)
@@ -58,6 +60,8 @@ class OipRest:
             infer = await aside(decode, http, lambda: self._models.find(name, version).signature)
         else:
             infer = decode(http, lambda: self._models.find(name, version).signature)
+        if infer.parameters is not None and "truncate" in infer.parameters:
+            self._may_cut(infer, infer.parameters["truncate"], name, version)
         request = Request(
             infer.id or http.id,
             name,
@@ -71,6 +75,19 @@ class OipRest:
         if json_is_long(infer, outputs):
             return await aside(encode, infer, outputs, reply.meta)
         return encode(infer, outputs, reply.meta)
+
+    def _may_cut(self, infer: Infer, truncate: Any, name: str, version: str | None) -> None:
+        """For a model that reads text, the parameter `truncate` is its input of that name, for every row."""
+        signature = self._models.find(name, version).signature
+        if signature is None or not takes_truncation(signature):
+            return
+        if not isinstance(truncate, bool):
+            raise BadInput("parameter truncate must be true or false")
+        if TRUNCATE in infer.tensors:
+            raise BadInput("truncate is an input and a parameter; send one")
+        text = infer.tensors.get(TEXT)
+        if text is not None and text.array.ndim == 1:
+            with_truncation(infer.tensors, truncate, text.array.shape[0])
 
     def _limits(self, parameters: Mapping[str, Any]) -> tuple[Deadline, int]:
         """The deadline and priority that the reserved parameters ask for."""
@@ -109,7 +126,7 @@ class OipRest:
                 "platform": model.spec.platform,
                 "inputs": _specs(signature.inputs),
                 "outputs": _specs(signature.outputs),
-                "parameters": {"state": model.state, "batched": signature.batched},
+                "parameters": {"state": model.state, "batched": signature.batched, **about(model)},
             }
         )
 
