@@ -64,6 +64,7 @@ class Deployment:
         self.loaded = asyncio.Event()
         self.create = create
         self.threads = settings.threads or spec.threads
+        self.url = ""
         self._clock = clock
         supervisor = Supervisor(
             settings.replicas, settings.supervision, settings.timeout_ms / 1000, rng or random.Random()
@@ -126,8 +127,9 @@ class Deployment:
 
     # --- life
 
-    def start(self, threads: int = 1) -> None:
-        """Begins to load, inside a running event loop. `threads`: a worker's share of the cores."""
+    def start(self, threads: int = 1, url: str = "") -> None:
+        """Begins to load, inside a running event loop. `threads`: a worker's share of the cores. `url`: of the server."""
+        self.url = url
         self.threads = self.settings.threads or threads
         self._poke()
 
@@ -161,8 +163,12 @@ class Deployment:
 
     def _act(self) -> None:
         self._poked = False
-        if self._closed:
-            return
+        if not self._closed:
+            self._decide()
+        if self._intake is not None:
+            self._intake.release()
+
+    def _decide(self) -> None:
         decisions = self.dispatcher.decide(self._clock())
         for replica_id in decisions.kill:
             log.error("worker_hung", model=self.spec.name, replica=replica_id)
@@ -257,8 +263,11 @@ class Deployment:
         if isinstance(batch, Batch):
             self.recorder.batch(batch.rows, compute_s)
         assert self.signature is not None
+        assert self._intake is not None
         cut = partial(cut_rows, outputs) if self.signature.batched else partial(whole, outputs)
+        self._intake.holding = True
         self.dispatcher.completed(replica_id, cut, compute_s, self._clock())
+        self._intake.holding = False
         self._poke()
 
     def replica_failed(self, replica_id: int, error: PenstockError) -> None:

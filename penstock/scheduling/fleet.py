@@ -9,12 +9,14 @@ from collections.abc import Callable, Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
+from penstock.core.clock import system_clock
 from penstock.core.errors import UnknownModel
 from penstock.core.model import ModelSpec
 from penstock.core.reply import Reply
 from penstock.core.request import Request
 from penstock.runtimes.contract import Runtime
 from penstock.scheduling.deployment import Deployment
+from penstock.scheduling.order import waves
 from penstock.scheduling.settings import DeploymentSettings
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -26,6 +28,7 @@ class Fleet:
     def __init__(self) -> None:
         self._models: dict[str, dict[str, Deployment]] = {}
         self.draining = False
+        self._starting: asyncio.Task[None] | None = None
 
     def add(
         self,
@@ -58,12 +61,29 @@ class Fleet:
         """Hands the request to its deployment."""
         return await self.find(request.model, request.version)(request)
 
-    def start(self) -> None:
-        """Begins to load everything; each worker gets its share of the cores."""
-        deployments = list(self.all())
-        share = thread_share(sum(deployment.settings.replicas for deployment in deployments))
-        for deployment in deployments:
-            deployment.start(share)
+    def start(self, url: str = "") -> None:
+        """Begins to load everything, models that others need first; each worker gets its share of the cores.
+
+        `url`: where this server answers, which models may call. Raises `ConfigError` when what a model needs is not
+        served.
+        """
+        share = thread_share(sum(deployment.settings.replicas for deployment in self.all()))
+        self._starting = asyncio.get_running_loop().create_task(self._start(self._waves(), share, url))
+
+    async def _start(self, groups: list[list[Deployment]], share: int, url: str) -> None:
+        for group in groups:
+            for deployment in group:
+                deployment.start(share, url)
+            for deployment in group:
+                await deployment.loaded.wait()
+
+    def _waves(self) -> list[list[Deployment]]:
+        """All deployments in the order in which they start."""
+        needs = {
+            name: {other for deployment in versions.values() for other in deployment.settings.needs}
+            for name, versions in self._models.items()
+        }
+        return [[deployment for name in names for deployment in self._models[name].values()] for names in waves(needs)]
 
     async def loaded(self) -> None:
         """Waits until every model is ready or has failed."""
@@ -71,14 +91,22 @@ class Fleet:
             await deployment.loaded.wait()
 
     async def drain(self, patience_s: float) -> None:
-        """Finishes accepted work, then stops all workers."""
-        self.draining = True
-        await asyncio.gather(*(deployment.drain(patience_s) for deployment in self.all()))
+        """Finishes accepted work, then stops all workers; a model that others need goes on until they are done."""
+        self._stop_starting()
+        until = system_clock() + patience_s
+        for group in reversed(self._waves()):
+            left = max(0.0, until - system_clock())
+            await asyncio.gather(*(deployment.drain(left) for deployment in group))
 
     async def close(self) -> None:
         """Stops all workers now."""
-        self.draining = True
+        self._stop_starting()
         await asyncio.gather(*(deployment.close() for deployment in self.all()))
+
+    def _stop_starting(self) -> None:
+        self.draining = True
+        if self._starting is not None:
+            self._starting.cancel()
 
 
 def thread_share(workers: int) -> int:

@@ -50,6 +50,8 @@ class Intake:
         self._dispatcher = dispatcher
         self._recorder = recorder
         self._limits = limits
+        self._held: list[tuple[Reply, Outcome]] = []
+        self.holding = False
         self._fit = Fit.of(signature)
         self._keys = KeyMaker(signature)
 
@@ -138,6 +140,19 @@ class Intake:
             meta.compute_s = work.compute_s
             meta.batch_rows = work.batch_rows
             self._recorder.request(work.finished - work.arrived, meta.queue_s, meta.batch_s, meta.compute_s)
+        if self.holding:
+            self._held.append((reply, outcome))
+        else:
+            self._settle(reply, outcome)
+
+    def release(self) -> None:
+        """Settles the replies that ended while `holding` was set: encoding them may take longer than deciding what
+        the worker, idle by now, runs next."""
+        held, self._held = self._held, []
+        for reply, outcome in held:
+            self._settle(reply, outcome)
+
+    def _settle(self, reply: Reply, outcome: Outcome) -> None:
         try:
             reply.settle(outcome)
         except Exception:

@@ -48,7 +48,7 @@ class ReplicaLink:
     async def _start(self) -> None:
         deployment = self._deployment
         create = deployment.create
-        worker = InlineWorker(self, create) if create else WorkerProcess(self, deployment.threads)
+        worker = InlineWorker(self, create) if create else WorkerProcess(self, deployment.threads, deployment.url)
         try:
             await worker.start()
         except OSError as error:

@@ -29,6 +29,8 @@ class DeploymentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """Requests that may wait; more are refused with 503."""
     pure: bool = True
     """The model has no side effects, so a request whose worker died may run once more."""
+    needs: tuple[str, ...] = ()
+    """Models of this server that this one calls (at $PENSTOCK_URL): they are loaded before it, and stop after it."""
     placement: Literal["process", "inline"] = "process"
     """process: workers of their own; inline: a thread of the server, without isolation."""
     supervision: SupervisionSettings = SupervisionSettings()

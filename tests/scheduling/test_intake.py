@@ -124,3 +124,15 @@ def test_one_broken_listener_does_not_harm_the_batch() -> None:
     first.add_done_callback(broken)
     shop.serve()
     assert answered(second) == [2]
+
+
+def test_replies_that_end_while_held_settle_when_released() -> None:
+    shop = Shop()
+    first, second = shop.ask(1), shop.ask(2, 3)
+    shop.intake.holding = True
+    shop.serve()
+    shop.intake.holding = False
+    assert not (first.done or second.done)
+    shop.intake.release()
+    assert (answered(first), answered(second)) == ([1], [2, 3])
+    shop.intake.release()
