@@ -15,6 +15,7 @@ from openapi_spec_validator import OpenAPIV31SpecValidator
 from penstock.core.model import State
 from penstock.core.signature import Signature, TensorSpec
 from tests.protocols.doors import IRIS, Doors, View, body, header, view
+from tests.protocols.texts import CLASSIFIES, EMBEDS, RERANKS, text_doors
 
 NASTY = "<script>alert(1)</script>/../\"'"
 ADULTS = Signature(
@@ -38,6 +39,9 @@ def served() -> list[View]:
         view("whole", WHOLE, example=["hello"]),
         view(NASTY, IRIS),
         view("iris", IRIS, version="2"),
+        view("minilm", EMBEDS, precision="int8", details={"report": {"loss": 0.01}}),
+        view("reranker", RERANKS),
+        view("mood", CLASSIFIES),
         loading,
     ]
 
@@ -56,17 +60,17 @@ def test_it_is_valid_openapi_3_1(api: dict[str, Any]) -> None:
 
 
 def test_each_model_has_a_path_a_schema_and_its_own_example(api: dict[str, Any]) -> None:
-    for name in ("iris", "adults", "listed", "whole", "loading"):
+    for name in ("iris", "adults", "listed", "whole", "loading", "minilm", "reranker", "mood"):
         assert f"/models/{name}/predict" in api["paths"]
     assert "/models/%3Cscript%3Ealert%281%29%3C%2Fscript%3E%2F..%2F%22%27/predict" in api["paths"]
     assert "/models/iris/versions/2/predict" in api["paths"]
     examples = 0
     for name, schema in api["components"]["schemas"].items():
-        if name.endswith(".request"):
+        if name.lower().endswith("request"):
             for example in schema.get("examples", ()):
                 Draft202012Validator(schema).validate(example)
                 examples += 1
-    assert examples == 4
+    assert examples == 9
 
 
 @pytest.mark.parametrize(
@@ -81,6 +85,10 @@ def test_each_model_has_a_path_a_schema_and_its_own_example(api: dict[str, Any])
         ("adults_1", [{"age": 1, "pixels": [[1, 2], [3, 4]], "other": 1}]),
         ("listed_1", [[39, "clerk"]]),
         ("whole_1", ["one", "two"]),
+        ("mood_1", [5]),
+        ("mood_1", [["a"]]),
+        ("mood_1", [{"text_pair": "a"}]),
+        ("mood_1", [{"text": "a", "other": "b"}]),
     ],
 )
 def test_the_schemas_refuse_what_the_doors_refuse(api: dict[str, Any], key: str, wrong: list[Any]) -> None:
@@ -115,6 +123,33 @@ def test_errors_have_the_documented_shape() -> None:
     ours, theirs = doors.ask("POST", "/models/none/predict", b"{}"), doors.ask("GET", "/v2/models/none")
     Draft202012Validator(schemas["Error"]).validate(json.loads(body(ours)))
     Draft202012Validator(schemas["OipError"]).validate(json.loads(body(theirs)))
+    for path in ("/v1/embeddings", "/v1/rerank", "/rerank", "/v2/rerank"):
+        Draft202012Validator(schemas["OpenAIError"]).validate(json.loads(body(doors.ask("POST", path, b"{}"))))
+
+
+def test_a_text_model_says_where_else_it_answers_and_its_examples_work() -> None:
+    doors = text_doors()
+    api = json.loads(body(doors.ask("GET", "/openapi.json")))
+    schemas, asked = api["components"]["schemas"], 0
+    for item in api["paths"].values():
+        model = item.get("post", {}).get("x-penstock-model", {})
+        for door in model.get("doors", ()):
+            kind = "Embeddings" if door["path"] == "/v1/embeddings" else "Rerank"
+            Draft202012Validator(schemas[f"{kind}Request"]).validate(door["body"])
+            response = doors.ask("POST", door["path"], json.dumps(door["body"]).encode())
+            assert response.status == 200, door
+            Draft202012Validator(schemas[f"{kind}Response"]).validate(json.loads(body(response)))
+            asked += 1
+    assert asked == 3
+
+
+def test_a_text_models_task_precision_and_report_are_documented(api: dict[str, Any]) -> None:
+    told = api["paths"]["/models/minilm/predict"]["post"]["x-penstock-model"]
+    assert (told["task"], told["precision"], told["report"]) == ("embedding", "int8", {"loss": 0.01})
+    scores = api["components"]["schemas"]["predict.mood_1.response"]["properties"]["outputs"]["items"]
+    assert scores["properties"]["scores"]["required"] == ["bad", "good"]
+    assert "truncate" in api["components"]["schemas"]["predict.mood_1.request"]["properties"]
+    assert "truncate" not in api["components"]["schemas"]["predict.iris_1.request"]["properties"]
 
 
 def test_the_page_needs_nothing_from_elsewhere_and_runs_only_its_own_script() -> None:

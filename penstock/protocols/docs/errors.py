@@ -10,6 +10,27 @@ from penstock.core.errors import Cancelled, PenstockError, SetupError
 
 NEVER_SENT = (Cancelled, SetupError)
 RETRIABLE = (429, 503)
+_TEXT = {"type": "string"}
+_SAYS = {"type": "string", "description": "What is wrong, and what to do."}
+_ID = {"type": "string", "description": "Links to the server's log."}
+OPENAI: dict[str, Any] = {
+    "type": "object",
+    "required": ["error"],
+    "properties": {
+        "error": {
+            "type": "object",
+            "required": ["message", "type", "param", "code", "request_id"],
+            "properties": {
+                "message": _SAYS,
+                "type": _TEXT,
+                "param": {"type": ["string", "null"], "description": "The field that is to blame, if one is."},
+                "code": _TEXT,
+                "request_id": _ID,
+            },
+        }
+    },
+}
+"""The error of OpenAI's API, under /v1 and where documents are reranked."""
 
 
 def kinds(root: type[PenstockError] = PenstockError) -> Iterator[type[PenstockError]]:
@@ -39,26 +60,30 @@ def references() -> dict[str, Any]:
 
 
 def schemas() -> dict[str, Any]:
-    """The two shapes of an error: ours, and the Open Inference Protocol's under /v2."""
+    """The shapes of an error: ours, the Open Inference Protocol's under /v2, and OpenAI's under /v1."""
     fields = {
         "code": {"type": "string", "enum": sorted({kind.code for kind in kinds()})},
-        "request_id": {"type": "string", "description": "Links to the server's log."},
+        "request_id": _ID,
     }
-    text = {"type": "string", "description": "What is wrong, and what to do."}
-    error = {"type": "object", "required": ["code", "message", "request_id"], "properties": {**fields, "message": text}}
+    error = {
+        "type": "object",
+        "required": ["code", "message", "request_id"],
+        "properties": {**fields, "message": _SAYS},
+    }
     return {
         "Error": {"type": "object", "required": ["error"], "properties": {"error": error}},
         "OipError": {
             "type": "object",
             "required": ["error"],
-            "properties": {"error": text, **fields},
+            "properties": {"error": _SAYS, **fields},
         },
+        "OpenAIError": OPENAI,
     }
 
 
 def _response(status: int, found: list[type[PenstockError]]) -> dict[str, Any]:
     says = "; ".join(f"`{kind.code}`: {(kind.__doc__ or '').splitlines()[0].rstrip('.')}" for kind in found)
-    shapes = [{"$ref": "#/components/schemas/Error"}, {"$ref": "#/components/schemas/OipError"}]
+    shapes = [{"$ref": f"#/components/schemas/{name}"} for name in ("Error", "OipError", "OpenAIError")]
     response: dict[str, Any] = {
         "description": f"{HTTPStatus(status).phrase}. {says}.",
         "content": {"application/json": {"schema": {"anyOf": shapes}}},

@@ -10,7 +10,8 @@ from urllib.parse import quote
 import msgspec
 
 from penstock.core.model import ModelView
-from penstock.protocols.docs import errors
+from penstock.protocols.answer import about
+from penstock.protocols.docs import errors, texts
 from penstock.protocols.docs.rows import request_schema, response_schema
 from penstock.protocols.oip.messages import InferRequest, InferResponse
 
@@ -39,6 +40,7 @@ BINARY = (
 
 def document(models: Iterable[ModelView], version: str) -> Json:
     """The whole document, as plain data."""
+    models = list(models)
     served = Served(models)
     _, messages = msgspec.json.schema_components(
         (InferRequest, InferResponse), ref_template="#/components/schemas/{name}"
@@ -54,11 +56,15 @@ def document(models: Iterable[ModelView], version: str) -> Json:
         "servers": [{"url": "."}],
         "tags": [
             {"name": "models", "description": "Rows in, rows out; one path per model."},
+            {"name": texts.TAG, "description": "For clients of OpenAI, Cohere, Jina and others."},
             {"name": "open inference protocol", "description": "For clients of KServe, Triton and others."},
             {"name": "operations", "description": "Liveness, readiness, metrics."},
         ],
-        "paths": served.paths() | _oip_paths() | _operations(),
-        "components": {"schemas": messages | errors.schemas() | served.schemas(), "responses": errors.responses()},
+        "paths": served.paths() | texts.paths(_answers) | _oip_paths() | _operations(),
+        "components": {
+            "schemas": messages | texts.schemas(models) | errors.schemas() | served.schemas(),
+            "responses": errors.responses(),
+        },
     }
 
 
@@ -82,7 +88,7 @@ class Served:
         """Request and response schema of every model version."""
         found: Json = {}
         for key, view in self._views.items():
-            found[f"predict.{key}.request"] = request_schema(view.spec, view.signature)
+            found[f"predict.{key}.request"] = request_schema(view.signature, texts.rows_for(view))
             found[f"predict.{key}.response"] = response_schema(view.signature)
         return found
 
@@ -119,7 +125,9 @@ def described(view: ModelView) -> Json:
         "inputs": msgspec.to_builtins(signature.inputs if signature else ()),
         "outputs": msgspec.to_builtins(signature.outputs if signature else ()),
         "batched": signature.batched if signature else True,
-        "example": view.spec.example,
+        "example": texts.rows_for(view),
+        "doors": texts.other_doors(view),
+        **about(view),
     }
 
 

@@ -51,7 +51,7 @@ function zeros(spec, batched) {
 function example(model) {
   if (model.example) return { inputs: model.example.slice(0, 3) };
   const rows = model.inputs.map((spec) => [spec.name, zeros(spec, model.batched)]);
-  return { inputs: [rows.length === 1 ? rows[0][1] : Object.fromEntries(rows)] };
+  return { inputs: [rows.length === 1 || model.task ? rows[0][1] : Object.fromEntries(rows)] };
 }
 
 function curl(path, body) {
@@ -83,7 +83,7 @@ async function send(path, part, button) {
 function identity(part, model) {
   part("name").textContent = model.name;
   part("version").textContent = "version " + model.version;
-  part("runtime").textContent = model.runtime;
+  part("runtime").textContent = [model.runtime, model.task, model.precision].filter(Boolean).join(", ");
   const state = part("state");
   state.textContent = model.state.toLowerCase();
   if (model.state === "READY") state.classList.add("ready");
@@ -92,18 +92,32 @@ function identity(part, model) {
   part("reason").hidden = !model.reason;
 }
 
+function choose(part, doors, reset) {
+  // A text model answers on more than one path.
+  const select = part("doors");
+  select.hidden = doors.length < 2;
+  for (const door of doors) select.add(new Option("POST " + door.path));
+  select.addEventListener("change", reset);
+  return () => doors[select.selectedIndex];
+}
+
 function exchange(section, part, model, path) {
-  const body = part("body"), start = pretty(example(model));
-  const refresh = () => { part("curl").textContent = curl(path, body.value); };
-  const reset = () => { body.value = start; refresh(); };
-  part("path").textContent = "POST " + path;
+  const root = base.replace(/\/$/, ""), others = (model.doors || []).map((door) => ({ ...door, path: root + door.path }));
+  const body = part("body");
+  const door = choose(part, [{ path, body: example(model) }, ...others], () => reset());
+  const refresh = () => { part("curl").textContent = curl(door().path, body.value); };
+  const reset = () => {
+    part("path").textContent = "POST " + door().path;
+    body.value = pretty(door().body);
+    refresh();
+  };
   body.addEventListener("input", refresh);
   part("reset").addEventListener("click", reset);
   part("copy").addEventListener("click", () => navigator.clipboard.writeText(part("curl").textContent));
   part("copy").hidden = !navigator.clipboard;
   section.querySelector("form").addEventListener("submit", (event) => {
     event.preventDefault();
-    send(path, part, section.querySelector("[type=submit]"));
+    send(door().path, part, section.querySelector("[type=submit]"));
   });
   reset();
 }

@@ -7,19 +7,20 @@ from typing import Any
 
 import numpy as np
 
-from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import DTYPES
+from penstock.core.text import TOKEN_IDS
+from penstock.protocols.texts import takes_truncation
 
 Schema = dict[str, Any]
 
 
-def request_schema(spec: ModelSpec, signature: Signature | None) -> Schema:
-    """The body of a predict request, with the model's own example."""
+def request_schema(signature: Signature | None, example: Sequence[Any] | None) -> Schema:
+    """The body of a predict request, with example rows."""
     if signature is None:
         inputs: Schema = {"type": "array", "items": {}, "minItems": 1}
     else:
-        inputs = {"type": "array", "items": row_schema(signature, spec.example), "minItems": 1}
+        inputs = {"type": "array", "items": row_schema(signature, example), "minItems": 1}
         inputs |= {} if signature.batched else {"maxItems": 1}
     schema: Schema = {
         "type": "object",
@@ -41,7 +42,12 @@ def request_schema(spec: ModelSpec, signature: Signature | None) -> Schema:
             },
         },
     }
-    return schema | ({"examples": [{"inputs": spec.example}]} if spec.example else {})
+    if signature is not None and takes_truncation(signature):
+        schema["properties"]["truncate"] = {
+            "type": ["boolean", "null"],
+            "description": "Cut texts that are too long, instead of refusing them.",
+        }
+    return schema | ({"examples": [{"inputs": example}]} if example else {})
 
 
 def response_schema(signature: Signature | None) -> Schema:
@@ -61,6 +67,10 @@ def row_schema(signature: Signature, example: Sequence[Any] | None = None) -> Sc
     """One row, in the form that the example has: an object of inputs, a list of them, or the only input's value."""
     first = example[0] if example else None
     specs = signature.inputs
+    if signature.task:
+        # Token ids are raw bytes, which JSON has no form for.
+        whole = _object([spec for spec in specs if spec.name != TOKEN_IDS], batched=signature.batched)
+        return {"oneOf": [value_schema(specs[0], batched=signature.batched), whole]}
     if isinstance(first, dict) or (first is None and len(specs) > 1):
         return _object(specs, batched=signature.batched)
     if len(specs) == 1:
@@ -72,6 +82,11 @@ def row_schema(signature: Signature, example: Sequence[Any] | None = None) -> Sc
 def value_schema(spec: TensorSpec, *, batched: bool, output: bool = False) -> Schema:
     """One row's value of one input or output."""
     shape = spec.shape[1:] if batched else spec.shape
+    if output and spec.form == "json":
+        return {}
+    if output and spec.form == "object":
+        values = {label: scalar_schema(spec.datatype, output=True) for label in spec.labels or ()}
+        return {"type": "object", "properties": values, "required": list(values)}
     schema = scalar_schema(spec.datatype, output=output)
     if shape == (1,) and not output:
         return {"oneOf": [schema, {"type": "array", "items": schema, "minItems": 1, "maxItems": 1}]}
