@@ -11,6 +11,7 @@ from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 from penstock.core.errors import ConfigError, MissingExtra, ModelFileError
+from penstock.core.text import TextModel
 from penstock.runtimes.contract import Runtime, Saver
 
 
@@ -46,6 +47,10 @@ _ENTRIES = (
           ("lightgbm-text",)),
     Entry("torch", "penstock.runtimes.torch", "TorchRuntime", "torch", "torch", "pytorch",
           ("torch-export", "torchscript", "torch-pickle", "torch-legacy"), cuda=True),
+    Entry("openvino", "penstock.runtimes.openvino", "OpenvinoRuntime", "openvino", "openvino", "openvino",
+          ("openvino",), ("onnx",), ("inference",)),
+    Entry("text", "penstock.runtimes.text.runtime", "TextRuntime", "tokenizers", "text", "penstock_text",
+          ("safetensors",), ("onnx", "openvino"), TextModel.__struct_fields__, cuda=True),
     Entry("callable", "penstock.runtimes.callable", "CallableRuntime", None, "", "python", ("python", "cloudpickle"),
           ("pickle", "joblib"), ("frame", "import_from")),
 )  # fmt: skip

@@ -1,0 +1,168 @@
+"""From a request's texts to rows of token ids; every row that cannot be read is refused by itself."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from penstock.core import text as words
+from penstock.core.errors import BadInput, BadRows
+from penstock.core.tensors import Array
+from penstock.runtimes.text.tokenizer import Tokenizer
+from penstock.runtimes.text.truncation import cut_ids, kept
+
+MAX_BYTES = 2**20
+Span = tuple[int, int]
+
+
+class Row(NamedTuple):
+    """What the model reads for one row.
+
+    `types`: of its tokens, where any is not 0. `text`: what was sent; None where token ids were. `spans`: where in
+    `text` each token lies, None for special tokens; only for models that answer about places.
+    """
+
+    ids: Sequence[int]
+    types: Sequence[int] | None = None
+    truncated: bool = False
+    text: str | None = None
+    spans: Sequence[Span | None] | None = None
+
+
+class Reader:
+    """Tokenizes a batch at once. `places`: rows know where their tokens lie."""
+
+    def __init__(self, tokenizer: Tokenizer, model: words.TextModel, *, pairs: bool, places: bool):
+        self._tokenizer = tokenizer
+        self._model = model
+        self._pairs = pairs
+        self._places = places
+        self._limit = model.vocab_size or tokenizer.size
+
+    def read(self, inputs: dict[str, Array]) -> list[Row]:
+        """All rows, in order. Raises `BadRows` with the reason for each row that cannot be read."""
+        rows = len(inputs[words.TEXT])
+        refused: dict[int, str] = {}
+        found: dict[int, Row] = {}
+        sources: dict[int, str | tuple[str, str]] = {}
+        cut = inputs[words.TRUNCATE].tolist() if words.TRUNCATE in inputs else [self._model.truncate] * rows
+        for row, (text, pair, ids) in enumerate(_columns(inputs, rows)):
+            with _refusing(row, refused):
+                if ids:
+                    found[row] = self._given(ids, text, pair, cut[row])
+                else:
+                    sources[row] = self._source(text, pair)
+        encodings = self._tokenizer.encode([self._cased(source) for source in sources.values()], self._places)
+        for (row, source), encoding in zip(sources.items(), encodings, strict=True):
+            with _refusing(row, refused):
+                found[row] = self._encoded(encoding, source, cut[row])
+        if refused:
+            raise BadRows(dict(sorted(refused.items())))
+        return [found[row] for row in range(rows)]
+
+    def _source(self, text: bytes, pair: bytes | None) -> str | tuple[str, str]:
+        """A row's text or texts."""
+        first = self._model.prompt + decode(text)
+        if pair is not None:
+            return first, decode(pair)
+        if self._pairs:
+            raise BadInput("this model compares two texts: send text and text_pair")
+        return first
+
+    def _cased(self, source: str | tuple[str, str]) -> str | tuple[str, str]:
+        if not self._model.lower_case:
+            return source
+        return lower(source) if isinstance(source, str) else (lower(source[0]), lower(source[1]))
+
+    def _given(self, raw: bytes, text: bytes, pair: bytes | None, cut: bool) -> Row:
+        """A row that came as token ids."""
+        if text or pair:
+            raise BadInput("send a text or token ids, not both")
+        ids = ids_of(raw, self._limit)
+        if len(ids) <= self._model.max_length:
+            return Row(ids)
+        if not cut:
+            raise self._too_long(len(ids), "the input")
+        return Row(cut_ids(ids, self._model.max_length, self._tokenizer.specials), truncated=True)
+
+    def _encoded(self, encoding: Any, source: str | tuple[str, str], cut: bool) -> Row:
+        count, pair = len(encoding), isinstance(source, tuple)
+        if not count:
+            raise BadInput("the text has no tokens; send one that is not empty")
+        types = encoding.type_ids if pair or self._tokenizer.typed else None
+        spans = _spans(encoding) if self._places else None
+        text = source if isinstance(source, str) else None
+        if count <= self._model.max_length:
+            return Row(encoding.ids, types, text=text, spans=spans)
+        if not cut:
+            raise self._too_long(count, "the pair" if pair else "the text")
+        stay = kept(encoding.sequence_ids, self._model.max_length)
+        return Row(_at(encoding.ids, stay), types and _at(types, stay), True, text, spans and _at(spans, stay))
+
+    def _too_long(self, count: int, what: str) -> BadInput:
+        return BadInput(
+            f"{what} has {count} tokens, the model reads at most {self._model.max_length}; "
+            "shorten it, or send truncate: true"
+        )
+
+
+class _refusing:  # noqa: N801
+    """Notes why a row is refused, and goes on. A plain class: contextlib's costs several times as much."""
+
+    def __init__(self, row: int, refused: dict[int, str]):
+        self._row = row
+        self._refused = refused
+
+    def __enter__(self) -> None: ...
+
+    def __exit__(self, kind: Any, error: BaseException | None, trace: Any) -> bool:
+        if isinstance(error, BadInput):
+            self._refused[self._row] = error.message
+            return True
+        return False
+
+
+def _columns(inputs: dict[str, Array], rows: int) -> Any:
+    """Text, pair (None where the request has none) and token ids of every row."""
+    pairs = inputs[words.PAIR].tolist() if words.PAIR in inputs else [None] * rows
+    ids = inputs[words.TOKEN_IDS].tolist() if words.TOKEN_IDS in inputs else [b""] * rows
+    return zip(inputs[words.TEXT].tolist(), pairs, ids, strict=True)
+
+
+def _at(values: Sequence[Any], positions: Sequence[int]) -> list[Any]:
+    return [values[position] for position in positions]
+
+
+def _spans(encoding: Any) -> list[Span | None]:
+    places = zip(encoding.offsets, encoding.special_tokens_mask, strict=True)
+    return [None if special else span for span, special in places]
+
+
+def decode(text: bytes) -> str:
+    """A row's text. Raises `BadInput` when it is too long to be looked at, or not UTF-8."""
+    if len(text) > MAX_BYTES:
+        raise BadInput(f"the text has {len(text)} bytes, at most {MAX_BYTES} are read; shorten it")
+    try:
+        return text.decode()
+    except UnicodeDecodeError as error:
+        raise BadInput("the text is not valid UTF-8") from error
+
+
+def lower(text: str) -> str:
+    """Lower case, every character in its place (one of them has a lower case of two)."""
+    lowered = text.lower()
+    return lowered if len(lowered) == len(text) else "".join(c.lower()[0] for c in text)
+
+
+def ids_of(raw: bytes, limit: int) -> list[int]:
+    """Token ids from little-endian int32. Raises `BadInput` for one that is not below `limit`."""
+    if len(raw) % 4:
+        raise BadInput(f"token ids take 4 bytes each, got {len(raw)} bytes")
+    ids = np.frombuffer(raw, "<i4")
+    strange = ids[(ids < 0) | (ids >= limit)]
+    if len(strange):
+        raise BadInput(f"token id {strange[0]} is out of range: the model knows 0 to {limit - 1}")
+    found: list[int] = ids.tolist()
+    return found
