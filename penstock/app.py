@@ -43,9 +43,14 @@ class App:
         self.config = config
         self.fleet = Fleet()
         self.names = Names(self.fleet, self.fleet, config.aliases)
-        self.gate = Gate(self.names, config.admission)
+        self.gate = Gate(self.names, config.admission, self._inner())
         self.http = self._protocols(self._own_hosts())
         self.server = HttpServer(self.http, config.http.limits, self.http.refusal, _broken)
+
+    def _inner(self) -> set[str]:
+        """Names of the models that other models call."""
+        needed = {name for model in self.config.models.values() for name in model.needs}
+        return needed | {a for a, target in self.config.aliases.items() if target.partition("@")[0] in needed}
 
     def _own_hosts(self) -> list[str] | None:
         """Names that Host may carry: on loopback only our own, elsewhere any."""
@@ -91,9 +96,15 @@ class App:
         await self.fleet.drain(self.config.drain_s)
 
     async def start(self) -> None:
-        """Begins to load every model, and listens; models may still be loading."""
-        self.fleet.start()
+        """Listens, and begins to load every model; models may still be loading."""
         await self.server.start(self.config.http.host, self.config.http.port)
+        self.fleet.start(self.url)
+
+    @property
+    def url(self) -> str:
+        """Where it answers on this machine, once it listens."""
+        host = self.config.http.host
+        return f"http://{'127.0.0.1' if host == '0.0.0.0' else f'[{host}]' if ':' in host else host}:{self.server.port}"
 
     async def loaded(self) -> Mapping[str, str]:
         """Waits until every model is ready or has failed; returns the failures by name."""

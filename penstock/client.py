@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import time
 from collections.abc import Mapping, Sequence
 from types import TracebackType
@@ -42,10 +43,12 @@ class Client:
     with penstock.Client("http://127.0.0.1:8000") as client:
         client.predict([[5.1, 3.5, 1.4, 0.2]], model="iris")
 
+    `url`: without it, $PENSTOCK_URL, which a served model finds set to its own server, else port 8000 of this machine.
     `timeout_s`: how long to wait for one answer. `connections`: kept open at most.
     """
 
-    def __init__(self, url: str = "http://127.0.0.1:8000", timeout_s: float = 30.0, *, connections: int = 32):
+    def __init__(self, url: str | None = None, timeout_s: float = 30.0, *, connections: int = 32):
+        url = os.environ.get("PENSTOCK_URL", "http://127.0.0.1:8000") if url is None else url
         self.url = url.rstrip("/")
         self._timeout_s = timeout_s
         self._base = _path_of(self.url)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import msgspec
 
 from penstock.core.errors import Draining, Overloaded
@@ -17,24 +19,32 @@ class AdmissionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class Gate:
-    """Counts every accepted request until its reply ends, however it ends."""
+    """Counts every accepted request until its reply ends, however it ends.
 
-    def __init__(self, handler: Handler, settings: AdmissionSettings):
+    `inner`: names of models that other models of this server call. Requests to them may be part of work that was
+    accepted already, and refusing those could stop it for ever: they pass, and the models' own queues bound them.
+    """
+
+    def __init__(self, handler: Handler, settings: AdmissionSettings, inner: Collection[str] = ()):
         self._handler = handler
         self._limit = settings.max_in_flight
+        self._inner = frozenset(inner)
         self.in_flight = 0
         self.draining = False
 
     async def __call__(self, request: Request) -> Reply:
         """Passes the request on. Raises `Overloaded` over the bound, `Draining` when stopping."""
-        if self.draining:
+        if self.draining and not self._is_inner(request):
             raise Draining("the server is stopping; send the request elsewhere")
-        if self.in_flight >= self._limit:
+        if self.in_flight >= self._limit and not self._is_inner(request):
             raise Overloaded(f"{self._limit} requests are in flight; try again shortly")
         reply = await self._handler(request)
         self.in_flight += 1
         reply.add_end_callback(self._left)
         return reply
+
+    def _is_inner(self, request: Request) -> bool:
+        return request.model.partition("@")[0] in self._inner
 
     def _left(self, _: Reply) -> None:
         self.in_flight -= 1

@@ -98,13 +98,11 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 def announce(app: App, as_json: bool) -> None:
     """Says that the server is ready: a table for people, or one JSON line for programs."""
     deployments = list(app.fleet.all())
-    host = app.config.http.host
-    url = f"http://{'127.0.0.1' if host == '0.0.0.0' else f'[{host}]' if ':' in host else host}:{app.server.port}"
     if as_json:
         models = [{"name": d.spec.name, "version": d.spec.version, "runtime": d.spec.runtime} for d in deployments]
-        line = {"event": "ready", "url": url, "pid": os.getpid(), "models": models}
+        line = {"event": "ready", "url": app.url, "pid": os.getpid(), "models": models}
         print(msgspec.json.encode(line).decode(), flush=True)
         return
     from penstock.cli.table import startup
 
-    startup(deployments, url)
+    startup(deployments, app.url)

@@ -15,6 +15,7 @@ from penstock.core.errors import ConfigError
 from penstock.repository.manifest import NAME
 from penstock.repository.trust import parse_digests
 from penstock.runtimes.registry import RUNTIMES
+from penstock.scheduling.order import waves
 
 _DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 
@@ -105,6 +106,7 @@ class _Check:
         """Ranges, and settings that name each other."""
         for name, model in config.models.items():
             self._model(name, model)
+        self._needs(config)
         for alias, target in config.aliases.items():
             self._alias(alias, target, config)
         self._positive(config.http.limits, ("http", "limits"))
@@ -134,6 +136,16 @@ class _Check:
         if model.placement == "inline":
             self.refuse((*path, "placement"), "inline is for penstock.serve in a notebook; leave it out")
         self._positive(model.supervision, (*path, "supervision"))
+
+    def _needs(self, config: Config) -> None:
+        for name, model in config.models.items():
+            for other in set(model.needs) - set(config.models):
+                self.refuse(("models", name, "needs"), f"there is no model {other!r}; {nearest(other, config.models)}")
+        if not self.problems:
+            try:
+                waves({name: model.needs for name, model in config.models.items()})
+            except ConfigError as error:
+                self.refuse(("models",), error.message)
 
     def _alias(self, alias: str, target: str, config: Config) -> None:
         path = ("aliases", alias)

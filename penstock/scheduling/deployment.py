@@ -128,7 +128,10 @@ class Deployment:
     # --- life
 
     def start(self, threads: int = 1, url: str = "") -> None:
-        """Begins to load, inside a running event loop. `threads`: a worker's share of the cores. `url`: of the server."""
+        """Begins to load, inside a running event loop.
+
+        `threads`: a worker's share of the cores. `url`: where the server answers, for models that call others.
+        """
         self.url = url
         self.threads = self.settings.threads or threads
         self._poke()

@@ -77,3 +77,15 @@ def test_draining_takes_nothing_new() -> None:
     with pytest.raises(Draining):
         ask(step)
     assert downstream.replies == []
+
+
+def test_what_models_call_passes_a_full_and_a_closing_gate() -> None:
+    downstream = Downstream()
+    step = Gate(downstream, AdmissionSettings(max_in_flight=1), {"embed"})
+    ask(step)
+    asyncio.run(step(Request("2", "embed@1", {})))
+    step.draining = True
+    asyncio.run(step(Request("3", "embed", {})))
+    with pytest.raises(Draining):
+        ask(step)
+    assert step.in_flight == 3

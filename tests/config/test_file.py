@@ -74,6 +74,7 @@ WRONG = [
     ("trust: abc", 4, "trust", "64 hexadecimal digits"),
     ("output: labels", 4, "output", "did you mean label?"),
     ("supervision: {backoff_s: -1}", 4, "supervision.backoff_s", "must be over 0"),
+    ("needs: [irs]", 4, "needs", "there is no model 'irs'; did you mean iris?"),
 ]
 
 
@@ -98,6 +99,7 @@ WRONG_WHOLE = [
     ("models:\n  'a b': x", 2, "models.a b", "letters, digits"),
     ("models: {iris: a}\naliases:\n  stable: irs", 3, "aliases.stable", "did you mean iris?"),
     ("models: {iris: a}\naliases:\n  iris: iris", 3, "aliases.iris", "is a model's name already"),
+    ("models:\n  a: {source: a, needs: [b]}\n  b: {source: b, needs: [a]}", 1, "models", "need each other in a circle"),
 ]
 
 

@@ -46,7 +46,7 @@ def test_what_is_needed_comes_first() -> None:
 
 
 def test_a_circle_and_a_stranger_are_refused() -> None:
-    with pytest.raises(ConfigError, match="in a circle: .* → "):
+    with pytest.raises(ConfigError, match="in a circle: a"):
         waves({"a": ["b"], "b": ["c"], "c": ["a"]})
     with pytest.raises(ConfigError, match="'a' needs 'z', which is not served"):
         waves({"a": ["z"]})
@@ -78,10 +78,12 @@ def test_accepted_work_finishes_with_the_models_that_it_calls(tmp_path: Path) ->
     with chain(tmp_path, 100) as server:
         asking = threading.Thread(target=crowd, daemon=True)
         asking.start()
-        eventually(lambda: 2 == queued(server), "nothing waits")
+        eventually(lambda: queued(server) == 2, "nothing waits")
         server.signal(signal.SIGTERM)
         asking.join(30)
-        assert [(answer.status, answer.json().get("outputs")) for answer in answers] == [(200, [2 * i]) for i in range(3)]
+        assert [(answer.status, answer.json().get("outputs")) for answer in answers] == [
+            (200, [2 * i]) for i in range(3)
+        ]
         assert server.process.wait(20) == 0
 
 
