@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from penstock.core.clock import system_clock
-from penstock.core.errors import UnknownModel
+from penstock.core.errors import ModelFileError, UnknownModel
 from penstock.core.model import ModelSpec
 from penstock.core.reply import Reply
 from penstock.core.request import Request
@@ -73,9 +73,18 @@ class Fleet:
     async def _start(self, groups: list[list[Deployment]], share: int, url: str) -> None:
         for group in groups:
             for deployment in group:
-                deployment.start(share, url)
+                broken = self._broken(deployment.settings.needs)
+                if broken:
+                    message = f"it needs the model {broken!r}, which could not be loaded"
+                    deployment.load_failed(0, ModelFileError.code, message, "")
+                else:
+                    deployment.start(share, url)
             for deployment in group:
                 await deployment.loaded.wait()
+
+    def _broken(self, names: Iterable[str]) -> str:
+        """The first of these models that could not be loaded, or nothing."""
+        return next((n for n in names if any(d.failure for d in self._models[n].values())), "")
 
     def _waves(self) -> list[list[Deployment]]:
         """All deployments in the order in which they start."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import signal
+import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -14,7 +15,7 @@ import pytest
 
 from penstock.core.errors import ConfigError
 from penstock.scheduling.order import waves
-from tests.servers import Answer, Server, configured, eventually, together
+from tests.servers import COMMAND, Answer, Server, configured, eventually, together
 
 CHAIN = """
 import time
@@ -99,3 +100,15 @@ def test_a_full_gate_lets_the_calls_of_accepted_work_pass(tmp_path: Path) -> Non
     with chain(tmp_path, 1) as server:
         assert ask(server, 5).json()["outputs"] == [10]
         assert {answer.status for answer in together([partial(ask, server, i) for i in range(8)])} == {200, 503}
+
+
+def test_a_model_is_not_loaded_without_those_that_it_needs(tmp_path: Path) -> None:
+    (tmp_path / "chain.py").write_text(CHAIN.replace("time.sleep(0.5)", "raise ValueError('no weights')"))
+    needs = f"models:\n  outer: {{source: 'chain.py:Outer', needs: [inner]}}\n  inner: {{source: 'chain.py:Inner'}}\n"
+    (tmp_path / "penstock.yaml").write_text(needs)
+    command = [*COMMAND, str(tmp_path / "penstock.yaml"), "--port", "0"]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    assert ended.returncode == 2
+    assert "model 'outer': it needs the model 'inner', which could not be loaded" in ended.stderr
+    assert "model 'inner': " in ended.stderr
+    assert "no weights" in ended.stderr
