@@ -11,14 +11,16 @@ from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 
-from bench import alone, machine, peers, penstock
+from bench import alone, machine, peers, penstock, report, targets
 from bench.contestant import Absent, Contestant
-from bench.field import Field, Maker, Wrong, end_cleanly_on_sigterm, interleave, running, say
+from bench.field import Maker, Wrong, end_cleanly_on_sigterm, interleave, recorded, running, say
 from bench.models import Models, write_models
-from bench.report import markdown
-from bench.results import Results
+from bench.results import Part, Results
 from bench.sections import replace_section
-from bench.targets import verdicts
+from bench.targets import Verdict
+from bench.text import measure as text
+from bench.text import report as text_report
+from bench.text import targets as text_targets
 from bench.wrk import WrkError, require_wrk
 
 Entry = Callable[[Models], Contestant]
@@ -35,7 +37,7 @@ TENSOR: dict[str, Entry] = {
     penstock.IMAGE_JSON: penstock.image_json,
     peers.FASTAPI_BINARY: peers.fastapi_binary,
 }
-PARTS = ("iris", "tensor", "start", "sustained")
+PARTS = ("iris", "tensor", "start", "text", "quantization", "sustained")
 PAGE = Path(__file__).parent / "RESULTS.md"
 
 
@@ -51,32 +53,55 @@ def main() -> int:
         print(f"bench: {error}", file=sys.stderr)
         return 2
     judged = verdicts(results)
+    written = sections(results)
     if not options.no_write:
-        replace_section(PAGE, "bench", markdown(results))
+        for name, section in written.items():
+            replace_section(PAGE, name, section)
     if options.json:
         print(json.dumps({**asdict(results), "targets": [asdict(verdict) for verdict in judged]}))
     else:
-        print(markdown(results))
+        print("\n\n".join(f"## {name}\n\n{section}" for name, section in written.items()))
     missed = options.check and any(verdict.passed is False for verdict in judged)
-    return 2 if results.wrong else int(missed)
+    return 2 if any(part.wrong for part in results.parts()) else int(missed)
 
 
 def measure(options: argparse.Namespace, models: Models) -> Results:
     """Each part in turn; a part that cannot be measured is left out with the reason."""
     results = Results(machine.describe(), options.rounds, options.seconds)
     if "iris" in options.parts:
-        with running(_bind(IRIS, models), models.folder) as field:
-            results.iris = interleave(field, options.connections, options.rounds, options.seconds)
-            _record(results, field)
+        results.iris = _loads(IRIS, models, options.connections, options)
     if "tensor" in options.parts:
-        with running(_bind(TENSOR, models), models.folder) as field:
-            results.tensor = interleave(field, [4], options.rounds, options.seconds)
-            _record(results, field)
-    try:
-        _alone(results, options, models)
-    except Absent as reason:
-        say(f"not measured: {reason}")
+        results.tensor = _loads(TENSOR, models, [4], options)
+    for measured in (_alone, _text):
+        try:
+            measured(results, options, models)
+        except Absent as reason:
+            say(f"not measured: {reason}")
     return results
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    """Every target in the order of the report."""
+    return [
+        *targets.iris(results.iris),
+        *targets.tensor(results.tensor),
+        *targets.start(results),
+        *targets.sustained(results.sustained),
+        *text_targets.verdicts(results.text),
+    ]
+
+
+def sections(results: Results) -> dict[str, str]:
+    """The generated sections of the page by name."""
+    found = report.sections(results)
+    if results.text is not None:
+        found["text"] = text_report.section(results, results.text)
+    return found
+
+
+def _loads(entries: dict[str, Entry], models: Models, connections: list[int], options: argparse.Namespace) -> Part:
+    with running(_bind(entries, models), models.folder) as field:
+        return recorded(field, interleave(field, connections, options.rounds, options.seconds))
 
 
 def _bind(makers: dict[str, Entry], models: Models) -> dict[str, Maker]:
@@ -91,13 +116,9 @@ def _alone(results: Results, options: argparse.Namespace, models: Models) -> Non
         results.sustained = alone.sustained(models, options.sustained_seconds)
 
 
-def _record(results: Results, field: Field) -> None:
-    results.absent |= field.absent
-    results.wrong |= field.wrong
-    for runner in field.runners:
-        results.notes[runner.contestant.name] = runner.contestant.note
-        results.versions |= runner.contestant.versions
-        results.body_bytes[runner.contestant.name] = len(runner.request.body)
+def _text(results: Results, options: argparse.Namespace, models: Models) -> None:
+    if "text" in options.parts:
+        results.text = text.measure(models.folder, options.rounds, options.seconds)
 
 
 def _options() -> argparse.Namespace:

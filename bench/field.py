@@ -12,7 +12,7 @@ from pathlib import Path
 from bench.contestant import Absent, Contestant
 from bench.http import call, post
 from bench.process import Service, free_port, wait_until
-from bench.results import Loads
+from bench.results import Loads, Part
 from bench.wrk import Load, Request, WrkError, run_wrk
 
 
@@ -35,15 +35,21 @@ class Runner:
         if problem is not None:
             raise Wrong(f"answers wrongly: {problem}")
 
-    def measure(self, connections: int, seconds: float) -> Load:
-        """Awake for one load, with a right answer before and after it and no bad status in between."""
+    @contextmanager
+    def awake(self) -> Iterator[None]:
+        """For as long as it is asked anything; it is paused again on the way out."""
         self.service.resume()
         try:
+            yield
+        finally:
+            self.service.pause()
+
+    def measure(self, connections: int, seconds: float) -> Load:
+        """Awake for one load, with a right answer before and after it and no bad status in between."""
+        with self.awake():
             self.check()
             load = run_wrk(self.port, self.request, connections, seconds, self.contestant.load())
             self.check()
-        finally:
-            self.service.pause()
         if load.bad_statuses or load.socket_errors or not load.requests:
             raise Wrong(f"at {connections} connections: {load}")
         return load
@@ -118,6 +124,19 @@ def interleave(entrants: Field, connections: Sequence[int], rounds: int, seconds
                 loads[runner.contestant.name][count].append(load)
                 _tell(f"round {number + 1}/{rounds}, {count} connections, {runner.contestant.name}", load)
     return {name: runs for name, runs in loads.items() if name not in entrants.wrong}
+
+
+def recorded(entrants: Field, loads: Loads) -> Part:
+    """What the report needs to know about those who ran, and those who did not."""
+    contestants = [runner.contestant for runner in entrants.runners]
+    return Part(
+        loads=loads,
+        absent=dict(entrants.absent),
+        wrong=dict(entrants.wrong),
+        notes={contestant.name: contestant.note for contestant in contestants},
+        versions={name: number for contestant in contestants for name, number in contestant.versions.items()},
+        body_bytes={runner.contestant.name: len(runner.request.body) for runner in entrants.runners},
+    )
 
 
 def say(line: str) -> None:

@@ -25,7 +25,7 @@ def iris(models: Models) -> Contestant:
         serve(models.iris_onnx),
         bodies.oip_iris,
         lambda answer: checks.oip_iris(answer, models),
-        versions=_versions(),
+        versions=versions("penstock", "onnxruntime"),
     )
 
 
@@ -37,7 +37,7 @@ def image_binary(models: Models) -> Contestant:
         serve(models.vision_onnx),
         lambda port: bodies.oip_image_binary(port, models),
         lambda answer: checks.oip_scores_binary(answer, models),
-        versions=_versions(),
+        versions=versions("penstock", "onnxruntime"),
     )
 
 
@@ -49,7 +49,7 @@ def image_json(models: Models) -> Contestant:
         serve(models.vision_onnx),
         lambda port: bodies.oip_image_json(port, models),
         lambda answer: checks.oip_scores_json(answer, models),
-        versions=_versions(),
+        versions=versions("penstock", "onnxruntime"),
     )
 
 
@@ -62,9 +62,10 @@ def serve(source: Path) -> Callable[[int], list[str]]:
     return lambda port: [command, "serve", str(source), "--port", str(port)]
 
 
-def _versions() -> dict[str, str]:
+def versions(*packages: str) -> dict[str, str]:
+    """The versions of those that are installed."""
     found = {}
-    for package in ("penstock", "onnxruntime"):
+    for package in packages:
         try:
             found[package] = version(package)
         except PackageNotFoundError:

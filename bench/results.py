@@ -22,22 +22,64 @@ class Sustained:
 
 
 @dataclass(slots=True)
+class Part:
+    """One field of contestants under one kind of load: who they were, and what was measured."""
+
+    loads: Loads = field(default_factory=dict)
+    absent: dict[str, str] = field(default_factory=dict)
+    wrong: dict[str, str] = field(default_factory=dict)
+    notes: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, str] = field(default_factory=dict)
+    body_bytes: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class Overhead:
+    """Texts per second through the server, and from the bare runtime in a loop with batches of the same sizes."""
+
+    served_per_s: float
+    bare_per_s: float
+    batch_rows: float
+
+
+@dataclass(frozen=True, slots=True)
+class Similarity:
+    """The cosines of a contestant's embeddings with torch's."""
+
+    least: float
+    middle: float
+
+
+@dataclass(slots=True)
+class Text:
+    """The text part. `asked_before`: the share of repeats in the stream; `hits`: of rows that a cache answered."""
+
+    plain: Part
+    repeating: Part
+    asked_before: float = 0.0
+    similarity: dict[str, Similarity] = field(default_factory=dict)
+    overhead: dict[str, list[Overhead]] = field(default_factory=dict)
+    hits: dict[str, float] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
 class Results:
     """What was not measured stays empty."""
 
     machine: dict[str, str]
     rounds: int
     seconds: float
-    iris: Loads = field(default_factory=dict)
-    tensor: Loads = field(default_factory=dict)
+    iris: Part | None = None
+    tensor: Part | None = None
+    text: Text | None = None
     sustained: Sustained | None = None
     ready_s: list[float] = field(default_factory=list)
     server_rss_mb: float | None = None
-    absent: dict[str, str] = field(default_factory=dict)
-    wrong: dict[str, str] = field(default_factory=dict)
-    notes: dict[str, str] = field(default_factory=dict)
-    versions: dict[str, str] = field(default_factory=dict)
-    body_bytes: dict[str, int] = field(default_factory=dict)
+
+    def parts(self) -> list[Part]:
+        """Every field that ran."""
+        text = [self.text.plain, self.text.repeating] if self.text is not None else []
+        return [part for part in (self.iris, self.tensor, *text) if part is not None]
 
 
 def middle(loads: Loads, name: str, connections: int, figure: str) -> float | None:

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from bench import peers, penstock
-from bench.results import Results, middle, ratio
+from bench.results import Loads, Part, Results, Sustained, middle, ratio
 
 RSS_GROWTH_LIMIT = 0.05
 
@@ -25,40 +25,55 @@ class Verdict:
         return {True: "pass", False: "**fail**", None: "not measured"}[self.passed]
 
 
-def verdicts(results: Results) -> list[Verdict]:
-    """Every target in the order of the report."""
-    base, image = peers.FASTAPI, penstock.IMAGE_BINARY
+def iris(part: Part | None) -> list[Verdict]:
+    """One row per request."""
+    loads, base = _loads(part), peers.FASTAPI
+    ours = penstock.IRIS
     return [
-        _times(results, "32 connections: ≥ 10× FastAPI + scikit-learn (aim: 15×)", 32, 10),
-        _lower(results, "32 connections: p99 below FastAPI + scikit-learn's", 32, "p99_ms", base),
-        _times(results, "256 connections: ≥ 12× FastAPI + scikit-learn", 256, 12),
-        _lower(results, "1 connection: p50 below FastAPI + scikit-learn's (aim: 0.28 ms)", 1, "p50_ms", base),
-        _tensor(results, "3×224×224, 4 connections: binary ≥ 20× JSON", image, penstock.IMAGE_JSON, 20),
-        _tensor(results, "3×224×224, 4 connections: binary ≥ 1.5× FastAPI, binary", image, peers.FASTAPI_BINARY, 1.5),
-        _steady(results),
-        _flat(results),
-        _at_most("`penstock serve iris.onnx` to /readyz 200: ≤ 1.5 s", _middle_ready(results), 1.5, "s"),
-        _at_most("server process without models: < 120 MB", results.server_rss_mb, 120, "MB"),
+        times(loads, "32 connections: ≥ 10× FastAPI + scikit-learn (aim: 15×)", ours, base, 32, 10),
+        lower(loads, "32 connections: p99 below FastAPI + scikit-learn's", ours, base, 32, "p99_ms"),
+        times(loads, "256 connections: ≥ 12× FastAPI + scikit-learn", ours, base, 256, 12),
+        lower(loads, "1 connection: p50 below FastAPI + scikit-learn's (aim: 0.28 ms)", ours, base, 1, "p50_ms"),
     ]
 
 
-def _times(results: Results, target: str, connections: int, wanted: float) -> Verdict:
-    return _at_least(target, ratio(results.iris, penstock.IRIS, peers.FASTAPI, connections), wanted)
+def tensor(part: Part | None) -> list[Verdict]:
+    """One image per request."""
+    loads, ours = _loads(part), penstock.IMAGE_BINARY
+    return [
+        times(loads, "4 connections: binary ≥ 20× JSON", ours, penstock.IMAGE_JSON, 4, 20),
+        times(loads, "4 connections: binary ≥ 1.5× FastAPI, binary", ours, peers.FASTAPI_BINARY, 4, 1.5),
+    ]
 
 
-def _tensor(results: Results, target: str, name: str, base: str, wanted: float) -> Verdict:
-    return _at_least(target, ratio(results.tensor, name, base, 4), wanted)
+def start(results: Results) -> list[Verdict]:
+    """Before the first request."""
+    return [
+        at_most("`penstock serve iris.onnx` to /readyz 200: ≤ 1.5 s", _middle_ready(results), 1.5, "s"),
+        at_most("server process without models: < 120 MB", results.server_rss_mb, 120, "MB"),
+    ]
 
 
-def _lower(results: Results, target: str, connections: int, figure: str, base: str) -> Verdict:
-    ours, theirs = (middle(results.iris, name, connections, figure) for name in (penstock.IRIS, base))
+def sustained(run: Sustained | None) -> list[Verdict]:
+    """Under a long load."""
+    return [_steady(run), _flat(run)]
+
+
+def times(loads: Loads, target: str, name: str, base: str, connections: int, wanted: float) -> Verdict:
+    """Throughput as a multiple of another's."""
+    return at_least(target, ratio(loads, name, base, connections), wanted)
+
+
+def lower(loads: Loads, target: str, name: str, base: str, connections: int, figure: str) -> Verdict:
+    """A latency below another's."""
+    ours, theirs = (middle(loads, who, connections, figure) for who in (name, base))
     if ours is None or theirs is None:
         return Verdict(target, "–", None)
     return Verdict(target, f"{ours:.2f} ms against {theirs:.2f} ms", ours < theirs)
 
 
-def _steady(results: Results) -> Verdict:
-    target, run = "sustained: second minute within 5 % of the first", results.sustained
+def _steady(run: Sustained | None) -> Verdict:
+    target = "second minute within 5 % of the first"
     if run is None:
         return Verdict(target, "–", None)
     change = run.second.requests_per_s / run.first.requests_per_s - 1
@@ -66,8 +81,8 @@ def _steady(results: Results) -> Verdict:
     return Verdict(target, shown + _halves(run.seconds), abs(change) <= 0.05)
 
 
-def _flat(results: Results) -> Verdict:
-    target, run = f"sustained: memory of server and workers flat (growth ≤ {RSS_GROWTH_LIMIT:.0%})", results.sustained
+def _flat(run: Sustained | None) -> Verdict:
+    target = f"memory of server and workers flat (growth ≤ {RSS_GROWTH_LIMIT:.0%})"
     if run is None:
         return Verdict(target, "–", None)
     growth = run.rss_end_mb / run.rss_start_mb - 1
@@ -79,15 +94,21 @@ def _halves(seconds: float) -> str:
     return "" if seconds == 60 else f", halves of {seconds:g} s instead of minutes"
 
 
+def _loads(part: Part | None) -> Loads:
+    return {} if part is None else part.loads
+
+
 def _middle_ready(results: Results) -> float | None:
     return sorted(results.ready_s)[len(results.ready_s) // 2] if results.ready_s else None
 
 
-def _at_least(target: str, value: float | None, wanted: float) -> Verdict:
+def at_least(target: str, value: float | None, wanted: float) -> Verdict:
+    """A multiple that is to be reached; None: not measured."""
     return _verdict(target, value, "×", lambda number: number >= wanted)
 
 
-def _at_most(target: str, value: float | None, wanted: float, unit: str) -> Verdict:
+def at_most(target: str, value: float | None, wanted: float, unit: str) -> Verdict:
+    """A figure that is not to be exceeded; None: not measured."""
     return _verdict(target, value, f" {unit}", lambda number: number <= wanted)
 
 

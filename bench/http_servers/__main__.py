@@ -10,11 +10,11 @@ from dataclasses import asdict
 from pathlib import Path
 
 from bench import machine
-from bench.field import Field, Wrong, end_cleanly_on_sigterm, interleave, running
+from bench.field import Wrong, end_cleanly_on_sigterm, interleave, recorded, running
 from bench.http_servers import candidates
 from bench.http_servers.behaviour import Behaviour, observe
-from bench.report import loads_table, machine_table, table
-from bench.results import Results
+from bench.report import joined, loads_table, provenance, table, who
+from bench.results import Part, Results
 from bench.sections import replace_section
 from bench.wrk import WrkError, require_wrk
 
@@ -45,29 +45,22 @@ def measure(options: argparse.Namespace, folder: Path) -> tuple[Results, Behavio
     """Speed first, with one candidate awake at a time; then manners, which end them."""
     results = Results(machine.describe(), options.rounds, options.seconds)
     with running(candidates.makers(), folder) as field:
-        results.iris = interleave(field, [1, 32, 256], options.rounds, options.seconds)
-        _record(results, field)
+        loads = interleave(field, [1, 32, 256], options.rounds, options.seconds)
+        results.iris = recorded(field, loads)
         behaviour = {} if options.no_behaviour else observe(field)
     return results, behaviour
 
 
 def markdown(results: Results, behaviour: Behaviour) -> str:
     """Two tables and the machine."""
-    speed = loads_table(results, results.iris, candidates.UVICORN)
-    notes = "\n".join(f"- {name}: {note}." for name, note in (results.notes | results.absent).items())
-    return "\n\n".join([machine_table(results), speed, _manners(behaviour), notes])
+    part = results.iris or Part()
+    speed = loads_table(part, candidates.UVICORN)
+    return joined(provenance(results, [part]), speed, _manners(behaviour), who([part]))
 
 
 def _manners(behaviour: Behaviour) -> str:
     names = list(next(iter(behaviour.values()), {}))
     return table(["", *names], [[probe, *(seen[name] for name in names)] for probe, seen in behaviour.items()])
-
-
-def _record(results: Results, field: Field) -> None:
-    results.absent |= field.absent | field.wrong
-    for runner in field.runners:
-        results.notes[runner.contestant.name] = runner.contestant.note
-        results.versions |= runner.contestant.versions
 
 
 def _options() -> argparse.Namespace:
