@@ -104,7 +104,7 @@ def test_a_full_gate_lets_the_calls_of_accepted_work_pass(tmp_path: Path) -> Non
 
 def test_a_model_is_not_loaded_without_those_that_it_needs(tmp_path: Path) -> None:
     (tmp_path / "chain.py").write_text(CHAIN.replace("time.sleep(0.5)", "raise ValueError('no weights')"))
-    needs = f"models:\n  outer: {{source: 'chain.py:Outer', needs: [inner]}}\n  inner: {{source: 'chain.py:Inner'}}\n"
+    needs = "models:\n  outer: {source: 'chain.py:Outer', needs: [inner]}\n  inner: {source: 'chain.py:Inner'}\n"
     (tmp_path / "penstock.yaml").write_text(needs)
     command = [*COMMAND, str(tmp_path / "penstock.yaml"), "--port", "0"]
     ended = subprocess.run(command, capture_output=True, text=True, timeout=60)
