@@ -85,6 +85,7 @@ def test_each_model_has_a_path_a_schema_and_its_own_example(api: dict[str, Any])
         ("adults_1", [{"age": 1, "pixels": [[1, 2], [3, 4]], "other": 1}]),
         ("listed_1", [[39, "clerk"]]),
         ("whole_1", ["one", "two"]),
+        ("reranker_1", ["a"]),
         ("mood_1", [5]),
         ("mood_1", [["a"]]),
         ("mood_1", [{"text_pair": "a"}]),

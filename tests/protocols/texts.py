@@ -15,19 +15,20 @@ from tests.protocols.doors import Doors, view
 
 SIZE = 48
 MAX_TOKENS = 16
-INPUTS = (
-    TensorSpec("text", "BYTES", (-1,)),
-    TensorSpec("text_pair", "BYTES", (-1,), optional=True),
-    TensorSpec("token_ids", "BYTES", (-1,), optional=True),
-    TensorSpec("truncate", "BOOL", (-1,), optional=True),
-)
+TEXT = TensorSpec("text", "BYTES", (-1,))
+MORE = (TensorSpec("token_ids", "BYTES", (-1,), optional=True), TensorSpec("truncate", "BOOL", (-1,), optional=True))
 READ = (TensorSpec("tokens", "INT32", (-1,)), TensorSpec("truncated", "BOOL", (-1,)))
 EMBEDS = Signature(
-    INPUTS, (TensorSpec("embedding", "FP32", (-1, SIZE)), *READ), task="embedding", max_tokens=MAX_TOKENS
+    (TEXT, *MORE), (TensorSpec("embedding", "FP32", (-1, SIZE)), *READ), task="embedding", max_tokens=MAX_TOKENS
 )
-RERANKS = Signature(INPUTS, (TensorSpec("score", "FP32", (-1,)), *READ), task="reranking", max_tokens=MAX_TOKENS)
+RERANKS = Signature(
+    (TEXT, TensorSpec("text_pair", "BYTES", (-1,)), *MORE),
+    (TensorSpec("score", "FP32", (-1,)), *READ),
+    task="reranking",
+    max_tokens=MAX_TOKENS,
+)
 CLASSIFIES = Signature(
-    INPUTS,
+    (TEXT, TensorSpec("text_pair", "BYTES", (-1,), optional=True), *MORE),
     (
         TensorSpec("label", "BYTES", (-1,)),
         TensorSpec("confidence", "FP32", (-1,)),

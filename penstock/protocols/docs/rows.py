@@ -70,7 +70,8 @@ def row_schema(signature: Signature, example: Sequence[Any] | None = None) -> Sc
     if signature.task:
         # Token ids are raw bytes, which JSON has no form for.
         whole = _object([spec for spec in specs if spec.name != TOKEN_IDS], batched=signature.batched)
-        return {"oneOf": [value_schema(specs[0], batched=signature.batched), whole]}
+        alone = all(spec.optional for spec in specs[1:])
+        return {"oneOf": [value_schema(specs[0], batched=signature.batched), whole]} if alone else whole
     if isinstance(first, dict) or (first is None and len(specs) > 1):
         return _object(specs, batched=signature.batched)
     if len(specs) == 1:
