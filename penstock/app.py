@@ -23,6 +23,7 @@ from penstock.protocols.openai.door import OpenAI
 from penstock.protocols.operations import Operations
 from penstock.protocols.predict import Predict
 from penstock.protocols.rerank import Rerank
+from penstock.routing.items import ItemCache
 from penstock.routing.names import Names
 from penstock.runtimes.contract import Runtime
 from penstock.scheduling.fleet import Fleet
@@ -42,7 +43,9 @@ class App:
     def __init__(self, config: Config):
         self.config = config
         self.fleet = Fleet()
-        self.names = Names(self.fleet, self.fleet, config.aliases)
+        caches = {name: model.cache for name, model in config.models.items() if model.cache is not None}
+        self.items = ItemCache(self.fleet, self.fleet, caches)
+        self.names = Names(self.items, self.fleet, config.aliases)
         self.gate = Gate(self.names, config.admission, self._inner())
         self.http = self._protocols(self._own_hosts())
         self.server = HttpServer(self.http, config.http.limits, self.http.refusal, _broken)
@@ -60,7 +63,7 @@ class App:
 
     def _protocols(self, hosts: list[str] | None) -> HttpApp:
         routes, settings, release = Routes(), self.config.http, version("penstock")
-        metrics = MetricsPage(self.fleet.all, lambda: http.errors)
+        metrics = MetricsPage(self.fleet.all, lambda: http.errors, self.items.counts)
         Predict(self.gate, self.names, system_clock).mount(routes)
         OipRest(self.gate, self.names, system_clock, release).mount(routes)
         OpenAI(self.gate, self.names, system_clock).mount(routes)

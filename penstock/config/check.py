@@ -31,8 +31,14 @@ def checked(document: Document) -> tuple[Config | None, list[Problem]]:
 
 @functools.cache
 def hints(kind: type) -> dict[str, Any]:
-    """A struct's settings and their types."""
-    return get_type_hints(kind, include_extras=True)
+    """A struct's settings and their types; of a group that may be left out, the group's."""
+    return {name: _group(hint) or hint for name, hint in get_type_hints(kind, include_extras=True).items()}
+
+
+def _group(hint: Any) -> Any:
+    """The struct of `Struct | None`."""
+    parts = get_args(hint)
+    return next((part for part in parts if is_struct(part)), None) if type(None) in parts else None
 
 
 def is_struct(hint: Any) -> bool:
@@ -136,6 +142,8 @@ class _Check:
         if model.placement == "inline":
             self.refuse((*path, "placement"), "inline is for penstock.serve in a notebook; leave it out")
         self._positive(model.supervision, (*path, "supervision"))
+        if model.cache is not None and not model.pure:
+            self.refuse((*path, "cache"), "cannot be used with pure: false: a row that is known does not run again")
 
     def _needs(self, config: Config) -> None:
         for name, model in config.models.items():

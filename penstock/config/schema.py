@@ -8,6 +8,7 @@ import msgspec
 
 from penstock.admission.gate import AdmissionSettings
 from penstock.protocols.http.limits import HttpLimits
+from penstock.routing.settings import CacheSettings
 from penstock.scheduling.settings import DeploymentSettings
 
 DEFAULT_PORT = 8000
@@ -58,6 +59,8 @@ class ModelSettings(DeploymentSettings, frozen=True, forbid_unknown_fields=True,
     """Example rows: for the docs, for warm-up, and to infer the signature."""
     options: dict[str, Any] = {}
     """Settings of the runtime, by its own names."""
+    cache: CacheSettings | None = None
+    """Keep answers row by row, so that rows asked for again are not computed again (default: keep none)."""
 
 
 class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):

@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from penstock.core.model import State
+from penstock.telemetry.caching import Labelled, families
 from penstock.telemetry.recorder import Histogram, Recorder
 
 LABELS = ("model", "version")
@@ -38,11 +39,17 @@ class Measured(Protocol):
 
 
 class MetricsPage(Collector):
-    """Collects every model version's numbers; `errors`: failed HTTP requests by code."""
+    """Collects every model version's numbers; `errors`: failed HTTP requests by code; `caches`: rows kept."""
 
-    def __init__(self, models: Callable[[], Iterable[Measured]], errors: Callable[[], dict[str, int]]):
+    def __init__(
+        self,
+        models: Callable[[], Iterable[Measured]],
+        errors: Callable[[], dict[str, int]],
+        caches: Callable[[], Iterable[Labelled]] = tuple,
+    ):
         self._models = models
         self._errors = errors
+        self._caches = caches
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -58,6 +65,7 @@ class MetricsPage(Collector):
         yield from _gauges(models)
         yield _restarts(models)
         yield _errors(models)
+        yield from families(self._caches())
         yield self._http_errors()
 
     def _http_errors(self) -> Metric:
