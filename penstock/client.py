@@ -347,7 +347,8 @@ def infer_outputs(body: bytes, head: str | None) -> dict[str, Tensor]:
     for output in msgspec.json.decode(view[:at])["outputs"]:
         size = output["parameters"]["binary_data_size"]
         array = from_raw(output["datatype"], output["shape"], view[at : at + size])
-        found[output["name"]] = Tensor(output["datatype"], array)
+        # After a head of any length the values lie where many libraries do not take them.
+        found[output["name"]] = Tensor(output["datatype"], np.require(array, requirements="A"))
         at += size
     return found
 

@@ -92,6 +92,14 @@ def test_infer_takes_and_gives_arrays(client: Client) -> None:
     assert answer["where"].tolist() == [b"OSLO"]
 
 
+def test_arrays_that_come_back_are_aligned(client: Client) -> None:
+    """Whatever the length of the answer's head, which the values follow."""
+    for rows in (1, 10, 100, 1000):
+        answer = client.infer("bill", {"price": np.ones(rows), "city": np.array(["Oslo"] * rows)}, outputs=["gross"])
+        assert answer["gross"].flags.aligned
+        assert answer["gross"].tolist() == [1.2] * rows
+
+
 def test_what_is_served(client: Client) -> None:
     assert {(model["name"], model["state"]) for model in client.models()} == {(name, "READY") for name in SIGNATURES}
     assert client.ready()
