@@ -27,6 +27,7 @@ _TORCH = (".pt", ".pth", ".bin", ".ckpt")
 _COMPRESSED = (".gz", ".z", ".bz2", ".xz", ".lzma", ".lz4")
 _SERVED = (
     Format("onnx", "an ONNX model", False, (".onnx",)),
+    Format("openvino", "an OpenVINO IR model", False, (".xml",)),
     Format("pickle", "a Python pickle", True, _PICKLES),
     Format("joblib", "a compressed joblib pickle", True, (*_PICKLES, *_COMPRESSED)),
     Format("cloudpickle", "a pickled Python function", True, _PICKLES),
@@ -57,8 +58,8 @@ def identify(path: Path) -> Format:
 
 
 _SERVES = (
-    "it serves ONNX, scikit-learn (joblib, pickle, skops), XGBoost (.json, .ubj), LightGBM (.txt) "
-    "and PyTorch (torch.export, TorchScript) files"
+    "it serves ONNX, OpenVINO (.xml), scikit-learn (joblib, pickle, skops), XGBoost (.json, .ubj), LightGBM (.txt) "
+    "and PyTorch (torch.export, TorchScript) files, and Hugging Face folders"
 )
 
 

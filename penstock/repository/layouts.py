@@ -5,6 +5,7 @@ from __future__ import annotations
 import bz2
 import lzma
 import os
+import re
 import zlib
 from collections.abc import Callable
 from typing import BinaryIO
@@ -22,7 +23,6 @@ _NOT_SERVED = {
     b"\x93NUMPY": "a NumPy array",
     b"CBM1": "a CatBoost model",
     b"PAR1": "a Parquet table",
-    b"<?xml": "an XML (PMML or OpenVINO) model",
 }
 _DECOMPRESSORS: dict[bytes, Callable[[bytes], bytes] | None] = {
     b"\x1f\x8b": lambda data: zlib.decompressobj(31).decompress(data, 16),
@@ -35,6 +35,10 @@ _DECOMPRESSORS: dict[bytes, Callable[[bytes], bytes] | None] = {
     b"x\xda": lambda data: zlib.decompressobj().decompress(data, 16),
     b"\x04\x22\x4d\x18": None,
 }
+
+
+# A declaration and comments may come before it.
+_FIRST_TAG = re.compile(rb"(?:\xef\xbb\xbf)?\s*(?:<\?xml[^>]*>\s*)?(?:<!--.*?-->\s*)*<([A-Za-z][\w:.-]*)", re.DOTALL)
 
 
 class Truncated(Exception):
@@ -51,9 +55,18 @@ def recognise(head: bytes, file: BinaryIO, size: int) -> str | None:
             return title
     if head[4:8] == b"TFL3":
         return "a TensorFlow Lite model"
+    if tag := _FIRST_TAG.match(head):
+        return _xml(tag.group(1), file)
     if _is_safetensors(head, size):
         return "a safetensors file (weights without a network)"
     return _pickled(head, file) or _booster(head, file) or _onnx(head, file, size)
+
+
+def _xml(tag: bytes, file: BinaryIO) -> str:
+    """By its first element."""
+    if tag == b"net":
+        return _ending(file, b"</net>", "openvino", "an OpenVINO IR model")
+    return "a PMML model" if tag == b"PMML" else "an XML file, but no OpenVINO IR"
 
 
 def _pickled(head: bytes, file: BinaryIO) -> str | None:

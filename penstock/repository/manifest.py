@@ -26,8 +26,8 @@ class Manifest(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=
     `penstock`: the manifest's own version. `file`: the model file's name in the folder, its `sha256`
     in hexadecimal. `example`: rows as the predict door takes them. `libraries`: versions that wrote
     it. `options`: what its runtime needs to load it. `files`: the other files that it needs, by name, with
-    their sha256. `precision`: of the weights. `derived_from`: what it was converted or quantized from, and by what. `report`: what
-    that cost in quality and gained in speed.
+    their sha256. `precision`: of the weights. `derived_from`: what it was converted or quantized from, and by
+    what. `report`: what that cost in quality and gained in speed.
     """
 
     penstock: Literal[1] = 1
@@ -74,6 +74,9 @@ def _check(manifest: Manifest) -> None:
             )
     if _SHA256.fullmatch(manifest.sha256) is None:
         raise ModelFileError(f"{MANIFEST} is wrong: sha256 must be 64 hexadecimal digits - at `$.sha256`")
+    for name, digest in manifest.files.items():
+        if NAME.fullmatch(name) is None or _SHA256.fullmatch(digest) is None:
+            raise ModelFileError(f"{MANIFEST} is wrong: files takes plain names and their sha256 - at `$.files`")
     if manifest.signature is not None:
         _check_signature(manifest.signature)
 
@@ -94,11 +97,16 @@ def _check_signature(signature: Signature) -> None:
 
 def model_file(folder: Path, manifest: Manifest) -> Path:
     """The file that the manifest names. Raises `ModelFileError` unless it is a plain file in the folder."""
-    path = folder / manifest.file
+    return plain_file(folder, manifest.file)
+
+
+def plain_file(folder: Path, name: str) -> Path:
+    """A file that a manifest names. Raises `ModelFileError` unless it is a plain file in the folder."""
+    path = folder / name
     try:
         mode = os.lstat(path).st_mode
     except OSError as error:
-        raise ModelFileError(f"{MANIFEST} names {manifest.file}, which is not in the folder") from error
+        raise ModelFileError(f"{MANIFEST} names {name}, which is not in the folder") from error
     if not stat.S_ISREG(mode):
-        raise ModelFileError(f"{MANIFEST} names {manifest.file}, which is a link or no file; that is refused")
+        raise ModelFileError(f"{MANIFEST} names {name}, which is a link or no file; that is refused")
     return path

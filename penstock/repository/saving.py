@@ -37,8 +37,7 @@ def replacing(target: Path) -> Iterator[Path]:
     fresh = Path(tempfile.mkdtemp(dir=target.parent, prefix=f".{target.name}-"))
     try:
         yield fresh
-        # Shared as other files are: mkdtemp closes its folder to everyone else.
-        fresh.chmod(0o777 & ~_umask())
+        share(fresh)
         _swap(fresh, target)
     except BaseException:
         shutil.rmtree(fresh, ignore_errors=True)
@@ -71,7 +70,8 @@ def _swap(fresh: Path, target: Path) -> None:
         shutil.rmtree(aside, ignore_errors=True)
 
 
-def _umask() -> int:
+def share(folder: Path) -> None:
+    """Opens a folder of mkdtemp, which closes it to everyone else, as far as other new folders are open."""
     mask = os.umask(0o022)
     os.umask(mask)
-    return mask
+    folder.chmod(0o777 & ~mask)

@@ -13,7 +13,8 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.core.errors import ConfigError, ModelFileError
+from penstock.core.errors import ConfigError, ModelFileError, UntrustedFile
+from penstock.repository.locks import locked
 
 _DIGEST = re.compile(r"sha256:([0-9a-f]{64})")
 
@@ -87,7 +88,7 @@ class TrustStore:
     @contextlib.contextmanager
     def _changing(self) -> Iterator[_Store]:
         self.path.parent.mkdir(parents=True, exist_ok=True, mode=0o700)
-        with _locked(self.path.with_suffix(".lock")):
+        with locked(self.path.with_suffix(".lock")):
             store = self._read()
             yield store
             self._write(store)
@@ -119,14 +120,19 @@ class TrustStore:
             raise
 
 
-@contextlib.contextmanager
-def _locked(path: Path) -> Iterator[None]:
-    """Holds a lock file; on systems without flock, writers may lose one another's additions."""
-    try:
-        import fcntl
-    except ImportError:
-        yield
-        return
-    with path.open("a") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
+class Trusted:
+    """Whose digests may run code: those that were given, then those of the person's store, read only if need be."""
+
+    def __init__(self, given: Iterable[str], store: TrustStore | None = None):
+        self._given = parse_digests(given)
+        self._store = store or TrustStore()
+
+    def __contains__(self, digest: str) -> bool:
+        return digest in self._given or digest in self._store.digests()
+
+    def vouching(self, path: Path, title: str) -> str:
+        """The digest of a file that may run code. Raises `UntrustedFile` unless somebody vouched for it."""
+        digest = digest_of(path)
+        if digest not in self:
+            raise UntrustedFile.naming(f"{path.name} is {title}: it", digest)
+        return digest

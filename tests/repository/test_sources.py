@@ -86,9 +86,9 @@ def test_python_file_without_object_lists_them(tmp_path: Path) -> None:
         ("no/such/folder.onnx", "folder does not exist"),
         ("cod.py:predict", r"there is no cod\.py"),
         ("https://example.org/m.onnx", "download it first"),
-        ("hf:org/model", "download it first"),
+        ("hf:model", "names no repository with its owner"),
         ("a\0b", "NUL"),
-        (".", r"without penstock\.json; name a file in it: iris\.onnx"),
+        (".", r"without penstock\.json or config\.json; name a file in it: iris\.onnx"),
     ],
 )
 def test_refusals_help(file: Path, tmp_path: Path, source: str, reason: str) -> None:
