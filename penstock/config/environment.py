@@ -16,7 +16,7 @@ from penstock.config.lines import plain
 from penstock.config.schema import Config, ModelSettings
 
 PREFIX = "PENSTOCK_"
-NO_SETTINGS = frozenset({"PENSTOCK_HOME", "PENSTOCK_URL"})
+NO_SETTINGS = frozenset({"PENSTOCK_CACHE", "PENSTOCK_HOME", "PENSTOCK_URL"})
 # A Kubernetes service that is called penstock puts variables such as PENSTOCK_PORT=tcp://10.0.0.1:8000 into every pod.
 _KUBERNETES = re.compile(r".*(_SERVICE_(HOST|PORT)(_\w+)?|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 _ADDRESS = re.compile(r"(tcp|udp|sctp)://")
