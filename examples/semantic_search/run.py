@@ -29,13 +29,7 @@ import penstock
 
 HERE = Path(__file__).parent
 PASSED_ON = ("Content-Type", "Server-Timing", "X-Penstock-Cached", "X-Request-Id")
-QUERIES = (
-    "something to keep my coffee hot on the train",
-    "colleagues are too loud, I cannot concentrate",
-    "stop the cat from ruining the couch",
-    "present for a child who loves science",
-    "grow vegetables without bending down",
-)
+QUERIES = 5
 
 
 @contextmanager
@@ -117,9 +111,10 @@ def show_page(url: str, port: int) -> None:
 
 
 def ask(url: str) -> None:
-    """Asks every query once, and prints the three nearest products."""
+    """Asks the first of our queries, and prints the three nearest products of each."""
+    lines = (HERE / "queries.jsonl").read_text("utf-8").splitlines()[:QUERIES]
     with penstock.Client(url) as client:
-        for query in QUERIES:
+        for query in (json.loads(line)["query"] for line in lines):
             began = time.perf_counter()
             [found] = client.predict([query], model="search")
             print(f"\n{query}   {(time.perf_counter() - began) * 1000:.0f} ms")

@@ -89,9 +89,9 @@ class Search(penstock.Model):
 
 
 def cache_folder() -> Path:
-    """Where embeddings are kept between starts."""
+    """Where embeddings are kept between starts: in Penstock's model cache."""
     root = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
-    return Path(root) / "penstock-semantic-search"
+    return Path(os.environ.get("PENSTOCK_CACHE") or Path(root) / "penstock") / "semantic_search"
 
 
 def keep(file: Path, vectors: Array) -> None:

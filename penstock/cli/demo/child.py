@@ -81,8 +81,9 @@ def _url(process: subprocess.Popen[bytes]) -> str:
 
 
 def environment(home: Path) -> dict[str, str]:
-    """This process's environment without its own settings: the demo is the same everywhere."""
-    kept = {key: value for key, value in os.environ.items() if not key.startswith("PENSTOCK_") and key != "PORT"}
+    """This process's environment without its own settings: the demo is the same everywhere, but for the model cache."""
+    own = (key for key in os.environ if key == "PORT" or (key.startswith("PENSTOCK_") and key != "PENSTOCK_CACHE"))
+    kept = {key: value for key, value in os.environ.items() if key not in set(own)}
     return {**kept, "PENSTOCK_HOME": str(home)}
 
 
