@@ -170,7 +170,7 @@ class ItemCache:
     async def _whole(self, ask: Ask) -> None:
         """Runs a request whose rows do not fit together as if there were no cache."""
         try:
-            reply = await self._handler(ask.request)
+            reply = await self._handler(ask.part(ask.keys, ask.deadline))
             outcome: Tensors | PenstockError = await reply.result()
             ask.owned = len(ask.keys)
             ask.time(reply.meta)

@@ -7,15 +7,16 @@ from collections.abc import Iterable
 
 from penstock.routing.layout import Row
 
-ITEM = 240
-"""Bytes that a row costs beside its content: its place in the table (up to 128), the objects that hold it."""
+ITEM = 352
+"""Bytes that a row costs beside its content: the objects that hold it, and its place in the table, which grows
+while rows come and go."""
 TEXTS = 56
 TEXT = 56
 """Bytes of a tuple of texts, and of each text in it, beside the content."""
 
 
 def size_of(key: bytes, row: Row) -> int:
-    """The memory that a row takes, in bytes, at most."""
+    """The memory that a row takes, in bytes: measured, within a tenth or so."""
     size = ITEM + len(key) + len(row.numbers)
     if row.texts:
         size += TEXTS + sum([TEXT + len(text) for text in row.texts])

@@ -218,8 +218,6 @@ class World:
 
     async def __call__(self, request: Request) -> Reply:
         """The next step: what the cache asks for."""
-        tensors = request.payload
-        assert not isinstance(tensors, type(None))
         call = Call(request, self._contents(request))
         self.calls.append(call)
         if self.slices and self.rng.random() < 0.3:
@@ -227,13 +225,17 @@ class World:
         if self.rng.random() < self.trouble / 3:
             call.error = Overloaded("full")
             raise call.error
-        reply = call.reply = Reply(Meta("m", request.version or ""), lambda: self.live.remove(call))
+        reply = call.reply = Reply(Meta("m", call.contents[0][0]), lambda: self._given_up(call))
         self.live.append(call)
         self.loop.call_later(self.rng.random() * self.slow_s, self._finish, call)
         until = request.deadline if request.deadline != NEVER else self.clock() + TIMEOUT_S
         self.loop.call_later(max(0.0, until - self.clock()), self._end, call, DeadlineExceeded("too late"))
         self.seen["calls"] += 1
         return reply
+
+    def _given_up(self, call: Call) -> None:
+        self.live.remove(call)
+        self.seen["runs given up"] += 1
 
     def _contents(self, request: Request) -> list[Content]:
         tensors: Any = request.payload
@@ -328,15 +330,22 @@ class World:
                 raise Violation(f"row {row} of request {sent.request.id}: {got} instead of {(vector, label, tokens)}")
         if (reply.meta.model, reply.meta.version) != ("m", sent.contents[0][0]):
             raise Violation(f"{reply.meta.model}@{reply.meta.version} answered")
-        if not self.ragged:
-            own = sum(len(call.contents) for call in self.calls if call.request.id == sent.request.id)
+        if self.ragged:
+            self.seen["whole"] += reply.meta.cached_rows == 0 and len(self._calls_of(sent)) > 1
+        else:
+            own = sum(len(call.contents) for call in self._calls_of(sent))
             if reply.meta.cached_rows != len(sent.contents) - own:
                 raise Violation(f"{reply.meta.cached_rows} rows known of {len(sent.contents)}, {own} computed for it")
             self.seen["known at once"] += not own and reply.meta.queue_s == 0
 
+    def _calls_of(self, sent: Sent) -> list[Call]:
+        return [call for call in self.calls if call.request.id == sent.request.id]
+
     def _check_now(self) -> None:
         if self.broken is not None:
             raise self.broken
+        if any(not sent.ended and self.clock() > sent.deadline + EPSILON for sent in self.sent):
+            raise Violation("a request has not ended though its time has passed")
         running = Counter(content for call in self.live for content in set(call.contents))
         if not self.ragged and any(number > 1 for number in running.values()):
             raise Violation(f"computed twice at a time: {running.most_common(1)}")
@@ -344,6 +353,7 @@ class World:
         for call in self.live:
             if not wanted.intersection(call.contents):
                 raise Violation(f"nobody waits for {call.contents}, and it goes on")
+            self.seen["runs gone on without their owner"] += self.sent[int(call.request.id)].ended
         self._check_store()
 
     def _check_store(self) -> None:
