@@ -53,6 +53,12 @@ def iris(tmp_path_factory: pytest.TempPathFactory) -> Iris:
 
 
 @pytest.fixture(scope="session")
+def minilm_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A model cache ($PENSTOCK_CACHE) for all tests that serve the real MiniLM, so that it is converted once."""
+    return tmp_path_factory.mktemp("model-cache")
+
+
+@pytest.fixture(scope="session")
 def house(iris: Iris) -> Iterator[servers.Server]:
     """A server with three models at default settings, shared by tests that do it no harm."""
     models = {
