@@ -62,12 +62,12 @@ def examined(file: Path) -> tuple[list[Problem], Config | None]:
 
 def sources(config: Config, file: Path) -> list[Problem]:
     """What is wrong with the sources of the models: not there, not served, not trusted."""
-    from penstock.config.models import spec_of
+    from penstock.config.models import check as check_model
 
     problems = []
     for name, model in config.models.items():
         try:
-            spec_of(name, model, file.absolute().parent)
+            check_model(name, model, file.absolute().parent)
         except SetupError as error:
             problems.append(Problem(file.name, None, f"models.{name}.source", error.message))
     return problems

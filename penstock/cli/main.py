@@ -24,6 +24,9 @@ class Verb(NamedTuple):
 
 VERBS = {
     "serve": Verb("penstock.cli.serve", "serve", "Serve models over HTTP: files, folders, functions or a YAML file."),
+    "quantize": Verb(
+        "penstock.cli.quantize", "quantize", "Make a smaller, faster version of a model, and report what that costs."
+    ),
     "demo": Verb("penstock.cli.demo.command", "demo", "Train three small models, serve them, and ask them over HTTP."),
     "config": Verb("penstock.cli.config", "app", "Check a YAML file, or print its schema for editors."),
     "trust": Verb("penstock.cli.trust", "app", "Which model files may run code when loaded."),

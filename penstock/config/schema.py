@@ -7,6 +7,7 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from penstock.admission.gate import AdmissionSettings
+from penstock.core.text import Precision
 from penstock.protocols.http.limits import HttpLimits
 from penstock.routing.settings import CacheSettings
 from penstock.scheduling.settings import DeploymentSettings
@@ -59,6 +60,10 @@ class ModelSettings(DeploymentSettings, frozen=True, forbid_unknown_fields=True,
     """Example rows: for the docs, for warm-up, and to infer the signature."""
     options: dict[str, Any] = {}
     """Settings of the runtime, by its own names."""
+    precision: Precision | None = None
+    """fp32, fp16, bf16, int8 or int4: converted to it once, and kept (default: as the files are)."""
+    calibration: str | None = None
+    """A file of rows to calibrate int8 on (default: activations are quantized on the way)."""
     cache: CacheSettings | None = None
     """Keep answers row by row, so that rows asked for again are not computed again (default: keep none)."""
 

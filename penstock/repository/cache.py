@@ -35,6 +35,12 @@ def derived(key: str) -> Path | None:
     return folder if folder.is_dir() else None
 
 
+def keys(prefix: str) -> list[str]:
+    """The keys that begin so and have a folder, in order."""
+    _folder(prefix)
+    return sorted(path.name for path in (root() / "derived").glob(f"{prefix}*") if path.is_dir())
+
+
 @contextlib.contextmanager
 def storing(key: str) -> Iterator[Path | None]:
     """A new folder to fill, which is stored under the key in the end, and vanishes if anything fails.

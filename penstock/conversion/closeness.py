@@ -1,0 +1,29 @@
+"""How close a network's numbers in a precision stay to those in fp32, on a few texts of our own."""
+
+from __future__ import annotations
+
+import msgspec
+import numpy as np
+
+from penstock.conversion import feeds, quality
+from penstock.core.model import ModelSpec
+from penstock.core.text import TextModel
+
+TEXTS = 40
+
+
+def closeness(graph: ModelSpec, made: ModelSpec, model: TextModel) -> dict[str, float]:
+    """Cosine similarity of the network's whole answer, text by text: median and least.
+
+    `graph`: the network in fp32; `made`: what was written; `model`: its tokenizer by its absolute path. A quick look
+    that costs seconds at most, not the report of `penstock quantize`, which compares what clients get.
+    """
+    plain = msgspec.structs.replace(model, engine="auto", inference="f32", dynamic_quantization=0)
+    changed = msgspec.convert({**msgspec.to_builtins(model), **made.options, "tokenizer": model.tokenizer}, TextModel)
+    rows = feeds.tokens(model, None)[:TEXTS]
+    pad = feeds.tokenizer_of(model).pad
+    before, after = (feeds.engine(spec, how, pad) for spec, how in ((graph, plain), (made, changed)))
+    cosines = [
+        float(quality.cosine(*(engine.run(*row).reshape(1, -1) for engine in (before, after)))[0]) for row in rows
+    ]
+    return {"texts": len(cosines), "cosine_median": float(np.median(cosines)), "cosine_min": min(cosines)}
