@@ -15,6 +15,8 @@ from bench import alone, machine, peers, penstock, report, targets
 from bench.contestant import Absent, Contestant
 from bench.field import Maker, Wrong, end_cleanly_on_sigterm, interleave, recorded, running, say
 from bench.models import Models, write_models
+from bench.quantization import measure as quantization
+from bench.quantization import report as quantization_report
 from bench.results import Part, Results
 from bench.sections import replace_section
 from bench.targets import Verdict
@@ -72,7 +74,7 @@ def measure(options: argparse.Namespace, models: Models) -> Results:
         results.iris = _loads(IRIS, models, options.connections, options)
     if "tensor" in options.parts:
         results.tensor = _loads(TENSOR, models, [4], options)
-    for measured in (_alone, _text):
+    for measured in (_alone, _text, _quantization):
         try:
             measured(results, options, models)
         except Absent as reason:
@@ -96,6 +98,8 @@ def sections(results: Results) -> dict[str, str]:
     found = report.sections(results)
     if results.text is not None:
         found["text"] = text_report.section(results, results.text)
+    if results.quantization:
+        found["quantization"] = quantization_report.section(results, results.quantization)
     return found
 
 
@@ -121,14 +125,17 @@ def _text(results: Results, options: argparse.Namespace, models: Models) -> None
         results.text = text.measure(models.folder, options.rounds, options.seconds)
 
 
+def _quantization(results: Results, options: argparse.Namespace, models: Models) -> None:
+    if "quantization" in options.parts:
+        results.quantization = quantization.measure(models.folder, options.seconds)
+
+
 def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
     parser.add_argument("--rounds", type=int, default=5, help="rounds over everyone (default: %(default)s)")
     parser.add_argument("--seconds", type=float, default=5, help="seconds per cell (default: %(default)s)")
     parser.add_argument("--connections", type=int, nargs="+", default=[1, 32, 256], help="for iris")
-    parser.add_argument(
-        "--parts", nargs="+", choices=PARTS, default=["iris", "tensor", "start"], help="what to measure"
-    )
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS[:4]), help="default: %(default)s")
     parser.add_argument("--sustained", action="store_true", help="also the load of two minutes")
     parser.add_argument("--sustained-seconds", type=float, default=60, help="length of each half")
     parser.add_argument("--json", action="store_true", help="print JSON instead of Markdown")

@@ -54,12 +54,18 @@ def image_json(models: Models) -> Contestant:
 
 
 def serve(source: Path) -> Callable[[int], list[str]]:
-    """`penstock serve SOURCE --port PORT`, from beside this Python."""
+    """`penstock serve SOURCE --port PORT`."""
+    start = [*command(), "serve", str(source), "--port"]
+    return lambda port: [*start, str(port)]
+
+
+def command() -> list[str]:
+    """`penstock`, from beside this Python. Raises `Absent` when it is not there."""
     beside = Path(sys.executable).with_name("penstock")
-    command = str(beside) if beside.exists() else shutil.which("penstock")
-    if command is None:
+    found = str(beside) if beside.exists() else shutil.which("penstock")
+    if found is None:
         raise Absent("no `penstock` command beside this Python")
-    return lambda port: [command, "serve", str(source), "--port", str(port)]
+    return [found]
 
 
 def versions(*packages: str) -> dict[str, str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 from statistics import median
+from typing import Any
 
 from bench.wrk import Load
 
@@ -62,6 +63,16 @@ class Text:
     hits: dict[str, float] = field(default_factory=dict)
 
 
+@dataclass(frozen=True, slots=True)
+class Quantized:
+    """What `penstock quantize` reported for one model in one way, or why it would not."""
+
+    model: str
+    way: str
+    report: dict[str, Any] = field(default_factory=dict)
+    refused: str = ""
+
+
 @dataclass(slots=True)
 class Results:
     """What was not measured stays empty."""
@@ -72,6 +83,7 @@ class Results:
     iris: Part | None = None
     tensor: Part | None = None
     text: Text | None = None
+    quantization: list[Quantized] = field(default_factory=list)
     sustained: Sustained | None = None
     ready_s: list[float] = field(default_factory=list)
     server_rss_mb: float | None = None

@@ -27,16 +27,16 @@ def measure(runner: Runner, material: Material, connections: int, rounds: int, s
         before = _sizes(runner)
         load = runner.measure(connections, seconds)
         ran = _sizes(runner) - before
-        bare = loop(_config(runner), material.queries, ran, seconds)
+        bare = loop(_config(runner), runner.contestant.env, material.queries, ran, seconds)
         found.append(Overhead(load.requests_per_s, bare, rows_per_batch(ran)))
         _tell(f"overhead {number + 1}/{rounds}, {runner.contestant.name}", found[-1])
     return found
 
 
-def loop(config: Path, texts: list[str], ran: Counter[int], seconds: float) -> float:
+def loop(config: Path, env: dict[str, str], texts: list[str], ran: Counter[int], seconds: float) -> float:
     """Texts per second of the runtime in a process of its own, with a worker's threads. Raises `Wrong`."""
     task = {"config": str(config), "texts": texts, "sizes": sorted(ran.elements()), "seconds": seconds}
-    environment = dict.fromkeys(THREAD_VARIABLES, str(thread_share(1))) | os.environ
+    environment = dict.fromkeys(THREAD_VARIABLES, str(thread_share(1))) | os.environ | env
     ended = subprocess.run(
         [sys.executable, "-m", "bench.text.bare"],
         input=json.dumps(task),
