@@ -192,14 +192,15 @@ def test_doctor_sees_what_is_broken(tmp_path: Path) -> None:
 # --- demo
 
 
-def demo_process(folder: Path) -> subprocess.Popen[str]:
-    environment = {**os.environ, "PENSTOCK_HOME": str(folder / "home"), "COLUMNS": "200"}
+def demo_process(folder: Path, cache: Path) -> subprocess.Popen[str]:
+    environment = {**os.environ, "PENSTOCK_HOME": str(folder / "home"), "PENSTOCK_CACHE": str(cache), "COLUMNS": "200"}
     command = [sys.executable, "-u", "-m", "penstock.cli.main", "demo", "--port", "0", "--json"]
     return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=environment)
 
 
-def test_demo_once_shows_good_models_and_leaves_nothing(tmp_path: Path) -> None:
-    said = run("demo", "--once", "--port", "0", folder=tmp_path, timeout=110, TMPDIR=str(tmp_path))
+def test_demo_once_shows_good_models_and_leaves_nothing(tmp_path: Path, minilm_cache: Path) -> None:
+    own = {"TMPDIR": str(tmp_path), "PENSTOCK_CACHE": str(minilm_cache)}
+    said = run("demo", "--once", "--port", "0", folder=tmp_path, timeout=110, **own)
     assert said.returncode == 0, said
     for model, score in (
         ("digits", r"accuracy 9\d\.\d%"),
@@ -207,18 +208,21 @@ def test_demo_once_shows_good_models_and_leaves_nothing(tmp_path: Path) -> None:
         ("diabetes", "error"),
     ):
         assert re.search(rf"{model} .*{score}.* ms .* ms ", said.stdout), said.stdout
+    assert re.search(r"coffee hot on the train +Thermos flask, .* · .* \d+ ms", said.stdout), said.stdout
     assert list(tmp_path.iterdir()) == []
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_demo_keeps_serving_until_a_signal(tmp_path: Path, number: signal.Signals) -> None:
+def test_demo_keeps_serving_until_a_signal(tmp_path: Path, minilm_cache: Path, number: signal.Signals) -> None:
     import urllib.request
 
-    process = demo_process(tmp_path)
+    process = demo_process(tmp_path, minilm_cache)
     try:
         assert process.stdout is not None
         line = json.loads(process.stdout.readline())
         assert all(result["good"] and result["mean_batch"] >= 1 for result in line["results"])
+        assert all(one["good"] and len(one["titles"]) == 3 and one["ms"] > 0 for one in line["searches"])
+        assert len(line["searches"]) == 5
         servers = children(process.pid)
         with urllib.request.urlopen(f"{line['url']}/readyz", timeout=10) as answer:
             assert answer.status == 200
