@@ -25,17 +25,17 @@ def source_digest(spec: ModelSpec, more: Iterable[str] = ()) -> str:
     """A hexadecimal sha256 over the names and digests of the files that decide what a source answers.
 
     `more`: names of more files in the model file's folder, such as the external data of an ONNX file. Files that
-    are not there are left out. Raises `ModelFileError` when one cannot be read, or nothing is there.
+    are not there are left out. Raises `ModelFileError` when one cannot be read, or the source is gone.
     """
     path = Path(spec.path)
+    if not path.exists():
+        raise ModelFileError(f"{path.name} is not there any more")
     folder = path if path.is_dir() else path.parent
     names = {_relative(file, folder): file for file in (*_files(spec, path), *(folder / name for name in more))}
     total = hashlib.sha256()
     for name, file in sorted(names.items()):
         if file.is_file():
             total.update(f"{name}\0{digest_of(file)}\n".encode())
-    if not any(file.is_file() for file in names.values()):
-        raise ModelFileError(f"{path.name} is not there any more")
     return total.hexdigest()
 
 

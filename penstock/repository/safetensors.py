@@ -75,10 +75,10 @@ def _check(path: Path) -> dict[str, int]:
 
 def _tensors(path: Path, header: Any, room: int) -> dict[str, int]:
     """Bytes per datatype of tensors that fill the `room` after the header, and no more."""
+    described = {key: value for key, value in header.items() if key != "__metadata__"} if type(header) is dict else None
     try:
-        header.pop("__metadata__", None)
-        tensors = msgspec.convert(header, dict[str, _Tensor]).values()
-    except (msgspec.ValidationError, AttributeError) as error:
+        tensors = msgspec.convert(described, dict[str, _Tensor]).values()
+    except msgspec.ValidationError as error:
         raise ModelFileError(f"{path.name} is damaged: its header describes no tensors; get it again") from error
     sizes: dict[str, int] = {}
     for dtype, (start, stop) in ((tensor.dtype, tensor.data_offsets) for tensor in tensors):

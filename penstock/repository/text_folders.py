@@ -60,11 +60,11 @@ def _served(home: Path, weights: Weights, trust: Trusted) -> dict[str, Any]:
         case "torch-pickle":
             digest = trust.vouching(path, FORMATS["torch-pickle"].title)
             return {"path": str(home.absolute()), "sha256": digest, "trusted": True}
-        case "openvino":
-            weights_of(path)
     found = identify(path)
     if found.name != weights.format:
         raise ModelFileError(f"{weights.file} is {found.title}, against its name")
+    if weights.format == "openvino":
+        weights_of(path)
     return {"path": str(path.absolute())}
 
 
