@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 from penstock.core.model import ModelSpec, State
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import DTYPES
+from penstock.core.text import TOKENS, TRUNCATED
+from penstock.protocols.docs.texts import rows_for
 from penstock.scheduling.settings import DeploymentSettings
 
 if TYPE_CHECKING:
@@ -77,8 +79,10 @@ def cells(model: Shown) -> list[str]:
     signature = model.signature or Signature(())
     state = "" if model.state is State.READY else f" ({model.state.lower()})"
     where = "in the server" if settings.placement == "inline" else f"{settings.replicas} × {threads(model.threads)}"
-    takes, gives = compact(signature.inputs), compact(signature.outputs)
-    return [spec.name + state, spec.version, spec.runtime, takes, gives, where]
+    asked = [input for input in signature.inputs if not (signature.task and input.optional)]
+    gives = [output for output in signature.outputs if output.name not in (TOKENS, TRUNCATED)]
+    runtime = f"{spec.runtime} {spec.precision}".strip()
+    return [spec.name + state, spec.version, runtime, compact(asked), compact(gives), where]
 
 
 def threads(count: int) -> str:
@@ -112,8 +116,9 @@ def curl(model: Shown, url: str) -> str:
 
 def example_row(model: Shown) -> Any:
     """One row that the model takes."""
-    if model.spec.example:
-        return model.spec.example[0]
+    example = rows_for(model)
+    if example:
+        return example[0]
     signature = model.signature
     if signature is None or not signature.inputs:
         return 0

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from penstock.core.model import ModelView
+from penstock.core.model import ModelSpec, ModelView
+from penstock.core.signature import Signature
 from penstock.protocols import rerank
 from penstock.protocols.openai import messages as openai
 
@@ -26,7 +27,17 @@ _COUNT = {"type": "integer", "minimum": 0}
 _TRUNCATED = {"type": "array", "items": _COUNT, "description": "Rows that were cut to what the model reads, if any."}
 
 
-def rows_for(model: ModelView) -> list[Any] | None:
+class Described(Protocol):
+    """A model version whose files and signature are known."""
+
+    @property
+    def spec(self) -> ModelSpec: ...
+
+    @property
+    def signature(self) -> Signature | None: ...
+
+
+def rows_for(model: Described) -> list[Any] | None:
     """Example rows for a model's predict door: its own, or some for its task."""
     task = model.signature.task if model.signature is not None else ""
     return model.spec.example or EXAMPLES.get(task)
