@@ -66,6 +66,8 @@ class Parts:
         if isinstance(outcome, PenstockError):
             for other in self.works:
                 self._abandon(other)
+        # Pieces know the whole: without this, tensors would wait for the garbage collector.
+        self.works, self._outcomes, self.owner = [], {}, None
 
     def _joined_or_error(self) -> Outcome:
         try:

@@ -15,6 +15,8 @@ from typing import Any
 import pytest
 
 from penstock.core.errors import BadInput
+from penstock.core.reply import Meta, Reply
+from penstock.core.request import Generation, Request
 from penstock.core.signature import Signature, TensorSpec
 from penstock.protocols import json_tensors, predict
 from penstock.protocols.aside import HEAVY, aside
@@ -150,5 +152,25 @@ def test_nothing_is_kept_until_the_garbage_collection(fails: bool) -> None:
     try:
         asyncio.run(use())
         assert [one() for one in kept] == [None, None]
+    finally:
+        gc.enable()
+
+
+def test_a_refused_request_is_not_kept_until_the_garbage_collection() -> None:
+    kept: list[weakref.ref[Any]] = []
+
+    async def refuse(request: Request) -> Reply:
+        assert not isinstance(request.payload, Generation)
+        kept.extend(weakref.ref(tensor.array) for tensor in request.payload.values())
+        reply = Reply(Meta())
+        reply.settle(BadInput("no"))
+        return reply
+
+    doors = Doors(handler=refuse)
+    gc.collect()
+    gc.disable()
+    try:
+        answer = doors.ask("POST", "/predict", b'{"inputs": [[1, 2, 3, 4]]}')
+        assert (answer.status, [one() for one in kept]) == (400, [None])
     finally:
         gc.enable()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import random
+import weakref
 
 import numpy as np
 import pytest
@@ -54,11 +56,26 @@ def test_splitting_copies_nothing_and_keeps_every_input() -> None:
 
 def test_the_first_error_ends_the_whole_once() -> None:
     parts, ends = parts_of([1], [2], [3])
-    error = BadInput("no")
-    parts.works[1].end(error)
-    parts.works[0].end(BadInput("another"))
-    parts.works[2].end(parts.works[2].tensors)
+    works, error = parts.works, BadInput("no")
+    works[1].end(error)
+    works[0].end(BadInput("another"))
+    works[2].end(works[2].tensors)
     assert [outcome for _, outcome in ends] == [error]
+
+
+def test_nothing_is_left_to_the_garbage_collector() -> None:
+    parts, ends = parts_of([1], [2])
+    kept = weakref.ref(parts)
+    gc.collect()
+    gc.disable()
+    try:
+        for work in parts.works:
+            work.end(work.tensors)
+        del parts, work
+        ends.clear()
+        assert kept() is None
+    finally:
+        gc.enable()
 
 
 def test_an_error_after_results_still_ends_the_whole() -> None:

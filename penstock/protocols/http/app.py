@@ -55,6 +55,8 @@ class HttpApp:
                 await pack(response, coding)
         except PenstockError as error:
             response = self._failed(request, error)
+            # The reply holds the error, and its frames the reply: nothing is left to the garbage collector.
+            error.with_traceback(None)
         except GeneratorExit:
             self.errors[Cancelled.code] += 1
             log.info("client_left", request_id=request.id, status=Cancelled.status)
