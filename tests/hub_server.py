@@ -73,6 +73,8 @@ class Hub:
     def __init__(self) -> None:
         self.repos: dict[str, Repo] = {}
         self.troubles: dict[str, Trouble] = {}
+        self.then: dict[str, Trouble] = {}
+        """What goes wrong after that."""
         self.asked: list[Asked] = []
         self.sizes: dict[str, int] = {}
         """Sizes that are claimed instead of the true ones."""
@@ -81,17 +83,17 @@ class Hub:
         self.status: int | None = None
         self.let_go = threading.Event()
         self.stalled = threading.Event()
-        self._servers = [_server(self) for _ in range(2)]
+        self.servers = [_server(self) for _ in range(2)]
 
     @property
     def url(self) -> str:
         """For HF_ENDPOINT."""
-        return f"http://127.0.0.1:{self._servers[0].server_port}"
+        return f"http://127.0.0.1:{self.servers[0].server_port}"
 
     @property
     def cdn(self) -> str:
         """Where large files are: another origin."""
-        return f"http://127.0.0.1:{self._servers[1].server_port}"
+        return f"http://127.0.0.1:{self.servers[1].server_port}"
 
     def add(self, name: str, files: Mapping[str, bytes] | Path) -> Repo:
         """A repository with one commit on its main branch."""
@@ -101,23 +103,22 @@ class Hub:
 
     def bodies(self, file: str) -> list[Asked]:
         """The requests that got bytes of a file, in order."""
-        return [
-            asked for asked in self.asked if asked.method == "GET" and asked.path.endswith(f"/{file}") and asked.sent
-        ]
+        return [asked for asked in self.asked if asked.path.endswith(f"/{file}") and asked.sent]
 
     def stop(self) -> None:
         """Ends the listeners, and whatever stalls."""
         self.let_go.set()
-        for server in self._servers:
+        for server in self.servers:
             server.shutdown()
             server.server_close()
+        self.servers = []
 
 
 @contextmanager
 def running() -> Iterator[Hub]:
     """A hub that listens on two free ports of 127.0.0.1."""
     hub = Hub()
-    for server in hub._servers:
+    for server in hub.servers:
         threading.Thread(target=server.serve_forever, args=(0.02,), daemon=True).start()
     try:
         yield hub
@@ -155,6 +156,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _route(self) -> None:
         self.sent = 0
+        self.noted = False
         path = urlsplit(self.path).path
         try:
             if self.hub.status is not None and path.startswith("/api/"):
@@ -171,8 +173,13 @@ class _Handler(BaseHTTPRequestHandler):
                 self._plain(404, b"")
         except (BrokenPipeError, ConnectionResetError):
             self.close_connection = True
-        token = self.headers.get("Authorization", "")
-        self.hub.asked.append(Asked(self.command, unquote(path), self.headers.get("Range", ""), token, self.sent))
+        self._note()
+
+    def _note(self) -> None:
+        if not self.noted:
+            path, token = unquote(urlsplit(self.path).path), self.headers.get("Authorization", "")
+            self.hub.asked.append(Asked(self.command, path, self.headers.get("Range", ""), token, self.sent))
+        self.noted = True
 
     # --- the API
 
@@ -207,14 +214,10 @@ class _Handler(BaseHTTPRequestHandler):
     def _found(self, name: str, revision: str) -> tuple[Repo, str] | None:
         """The repository and commit; or an error has been answered, as the hub words it."""
         repo = self.hub.repos.get(name)
-        allowed = repo is not None and repo.token in (
-            None,
-            self.headers.get("Authorization", "").removeprefix("Bearer "),
-        )
+        token = self.headers.get("Authorization", "").removeprefix("Bearer ")
+        allowed = repo is not None and repo.token in (None, token)
         if repo is not None and repo.gated and not allowed:
-            self._plain(
-                403, b"", {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access to this model is restricted"}
-            )
+            self._plain(403, b"", {"X-Error-Code": "GatedRepo", "X-Error-Message": "Access is restricted"})
         elif repo is None or not allowed:
             self._plain(401, b"", {"X-Error-Code": "RepoNotFound", "X-Error-Message": "Repository not found"})
         elif revision in repo.commits or revision in repo.refs:
@@ -260,11 +263,11 @@ class _Handler(BaseHTTPRequestHandler):
             self._write(data[start:], trouble)
 
     def _trouble(self, file: str) -> Trouble:
-        trouble = self.hub.troubles.get(file)
-        if trouble is None or self.command != "GET" or trouble.times == 0:
-            return Trouble()
-        trouble.times -= 1
-        return trouble
+        for trouble in (self.hub.troubles.get(file), self.hub.then.get(file)):
+            if trouble is not None and trouble.times > 0 and self.command == "GET":
+                trouble.times -= 1
+                return trouble
+        return Trouble()
 
     def _write(self, data: bytes, trouble: Trouble) -> None:
         end = next((n for n in (trouble.cut, trouble.stall) if n is not None), len(data))
@@ -272,6 +275,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.flush()
         self.sent = min(end, len(data))
         if trouble.stall is not None:
+            self._note()
             self.hub.stalled.set()
             self.hub.let_go.wait(30)
         if end < len(data):

@@ -69,7 +69,7 @@ def test_a_full_disk_is_said_and_nothing_stays(root: Path) -> None:
         with open("/dev/full", "wb", buffering=0) as full:
             full.write(b"weights")
 
-    with pytest.raises(SetupError, match="the disk of the model cache is full.*PENSTOCK_CACHE") as refusal:
+    with pytest.raises(SetupError, match=r"the disk of the model cache is full.*PENSTOCK_CACHE") as refusal:
         cache.stored(KEY, fills)
     assert str(root) not in refusal.value.message
     assert left(root) == []
@@ -83,7 +83,7 @@ def test_other_failures_of_the_system_are_not_called_a_full_disk() -> None:
 def test_a_cache_that_cannot_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "file").touch()
     monkeypatch.setenv("PENSTOCK_CACHE", str(tmp_path / "file"))
-    with pytest.raises(SetupError, match="cannot be written.*PENSTOCK_CACHE"):
+    with pytest.raises(SetupError, match=r"cannot be written.*PENSTOCK_CACHE"):
         cache.stored(KEY, lambda folder: None)
 
 

@@ -102,7 +102,7 @@ def test_a_pickle_needs_trust(tmp_path: Path) -> None:
 def test_code_of_the_folder_never_runs(tmp_path: Path) -> None:
     config = {"auto_map": {"AutoModel": "modeling_evil.EvilModel"}}
     home = folder(tmp_path / "m", config, **{"modeling_evil.py": b"open('mark', 'w')"})
-    with pytest.raises(ModelFileError, match="auto_map.*runs no code"):
+    with pytest.raises(ModelFileError, match=r"auto_map.*runs no code"):
         resolve(str(home))
     put(home / "model.onnx", onnx_bytes())
     assert resolve(str(home)).format == "onnx"

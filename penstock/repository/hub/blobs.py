@@ -15,6 +15,8 @@ from penstock.core.errors import ModelFileError
 from penstock.repository.hub.listing import Entry, Listing
 from penstock.repository.trust import digest_of
 
+CHUNK = 2**20
+
 
 def cached(listing: Listing, entry: Entry) -> bool:
     """Whether a file is in the cache, whole; one of another size is taken out of it."""
@@ -58,10 +60,12 @@ def fetch_large(listing: Listing, entry: Entry) -> None:
 
 
 def _continue(listing: Listing, entry: Entry, partial: Path) -> None:
-    from huggingface_hub import hf_hub_url
+    from huggingface_hub import constants, hf_hub_url
     from huggingface_hub.file_download import http_get
 
     utils: Any = importlib.import_module("huggingface_hub.utils")
+    # What the library reads at once is what a connection that breaks loses: 10 MB, unless told.
+    constants.DOWNLOAD_CHUNK_SIZE = CHUNK
     with partial.open("ab") as file:
         if file.tell() > entry.size:
             file.truncate(0)

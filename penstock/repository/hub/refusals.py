@@ -55,11 +55,11 @@ def _reason(error: BaseException, repo: str, revision: str | None) -> str:
 
 def _of_status(status: int, repo: str) -> str:
     if status == 401:
-        return f"the hub does not know your token, asked for {repo}; set HF_TOKEN to a valid one, or unset it"
+        return f"the hub wants a valid token for {repo}; set HF_TOKEN to one, or unset it if it is set"
     if status == 403:
         return f"your token does not allow to read {repo}; set HF_TOKEN to one that does"
     if status == 404:
-        return f"{repo} lost a file on the hub while it was downloaded; try again"
+        return f"the hub does not find what belongs to {repo}; check the name, and HF_ENDPOINT if it is set"
     if status == 429:
         return f"the hub asks to slow down; wait some minutes, then ask for {repo} again (HF_TOKEN raises the limit)"
     return f"the hub answered {status} when asked for {repo}; try again later"
