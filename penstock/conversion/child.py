@@ -32,7 +32,11 @@ def run(job: Job, what: str, say: Say) -> Done:
     converted") for when the process itself dies.
     """
     command = [sys.executable, "-P", "-m", "penstock.conversion", str(os.getpid())]
-    with tempfile.TemporaryFile() as log, _started(command, log) as process:
+    with (
+        tempfile.TemporaryFile() as log,
+        tempfile.TemporaryDirectory(prefix="penstock-") as scratch,
+        _started(command, log, scratch) as process,
+    ):
         try:
             answer = _talk(process, job, say)
         except BaseException:
@@ -44,8 +48,9 @@ def run(job: Job, what: str, say: Say) -> Done:
         raise _refusal(answer) if answer is not None else _died(what, status, log)
 
 
-def _started(command: list[str], log: IO[bytes]) -> subprocess.Popen[bytes]:
-    environment = {**os.environ, **_OFFLINE}
+def _started(command: list[str], log: IO[bytes], scratch: str) -> subprocess.Popen[bytes]:
+    # The libraries leave folders in the temporary one.
+    environment = {**os.environ, **_OFFLINE, "TMPDIR": scratch}
     for name in THREAD_VARIABLES:
         environment.pop(name, None)
     return subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env=environment)
