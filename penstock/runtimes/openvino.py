@@ -5,8 +5,11 @@ from __future__ import annotations
 import logging
 import re
 import sys
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
+
+import numpy as np
 
 from penstock.core.errors import BadInput, ConfigError, ModelFileError
 from penstock.core.model import ModelSpec
@@ -43,34 +46,68 @@ class OpenvinoRuntime:
     borrows = True
 
     def __init__(self) -> None:
-        self.request: Any = None
+        self.network: Network
         self.signature = Signature(())
-        self._outputs: list[tuple[str, int]] = []
 
     def load(self, spec: ModelSpec) -> Signature:
         """Reads the file, compiles it, and reads its signature."""
         classes.check_no_classifier(spec.output)
-        model = with_float_ports(read_model(spec))
-        compiled = compile_model(model, spec, inference_of(spec))
-        inputs = [_spec(port) for port in compiled.inputs]
-        outputs = [_spec(port) for port in compiled.outputs]
+        inference = inference_of(spec)
+        self.network = Network(lambda: read_model(spec), lambda model: compile_model(model, spec, inference))
+        inputs = [_spec(port) for port in self.network.inputs]
+        outputs = [_spec(port) for port in self.network.outputs]
         self.signature = as_asked(by_first_axis(inputs, outputs), spec)
-        self._outputs = [(output.name, index) for index, output in enumerate(outputs)]
-        self.request = compiled.create_infer_request()
         return self.signature
 
     def run(self, inputs: dict[str, Array]) -> dict[str, Array]:
         """Runs one batch."""
         if no_rows(self.signature, inputs):
             return empty_outputs(self.signature)
-        feed = {index: inputs[spec.name] for index, spec in enumerate(self.signature.inputs)}
+        feed = [inputs[port.name] for port in self.network.inputs]
         try:
-            values = self.request.infer(feed, share_inputs=True)
+            values = self.network.run(feed)
         except RuntimeError as error:
             if "shape" not in str(error).lower():
                 raise
             raise BadInput("the model does not take this input: check shapes and ranges", detail=str(error)) from error
-        return {name: values[index] for name, index in self._outputs}
+        return {port.name: np.array(value) for port, value in zip(self.network.outputs, values, strict=True)}
+
+
+class Port(NamedTuple):
+    """An input or output. `kind`: its element type, as OpenVINO calls it; -1 in `shape` is open."""
+
+    name: str
+    kind: str
+    shape: tuple[int, ...]
+
+
+class Network:
+    """A graph that runs one batch at a time. `read`: gives the graph; `compile`: makes it ready to run.
+
+    Two defects of OpenVINO (2026.4) are worked around. With one thread, `infer` keeps errors to itself and leaves the
+    last batch's answer in place; `wait` raises them. And after an error in a graph with open shapes, that graph may
+    fail for ever; it is read and compiled again.
+    """
+
+    def __init__(self, read: Callable[[], Any], compile: Callable[[Any], Any]):
+        self._open: Callable[[], Any] = lambda: compile(with_float_ports(read())).create_infer_request()
+        model = with_float_ports(read())
+        self.inputs = _ports(model.inputs)
+        self.outputs = _ports(model.outputs)
+        self._request = compile(model).create_infer_request()
+
+    def run(self, feed: Sequence[Array]) -> list[Array]:
+        """One batch: the inputs in order. Returns the outputs in order; the next call overwrites them."""
+        request, self._request = self._request or self._open(), None
+        request.start_async(feed, share_inputs=True)
+        request.wait()
+        self._request = request
+        return [request.get_output_tensor(number).data for number in range(len(self.outputs))]
+
+
+def _ports(ports: Sequence[Any]) -> list[Port]:
+    """What a graph takes or gives. Raises `ModelFileError` for a port without a fixed number of axes."""
+    return [Port(name_of(port), port.get_element_type().get_type_name(), _shape(port)) for port in ports]
 
 
 def library() -> Any:
@@ -168,21 +205,19 @@ def _unreadable(error: Exception) -> ModelFileError:
 
 
 def name_of(port: Any) -> str:
-    """The name of an input or output; a port without one goes by its node's."""
+    """The name of an input or output; the first of several, in the order of the alphabet."""
     return str(port.get_any_name() if port.get_names() else port.get_node().get_friendly_name())
 
 
-def shape_of(port: Any) -> tuple[int, ...]:
-    """A port's shape, -1 for every size that is open. Raises `ModelFileError` when even the rank is."""
+def _shape(port: Any) -> tuple[int, ...]:
     shape = port.get_partial_shape()
     if shape.rank.is_dynamic:
         raise ModelFileError(f"{name_of(port)!r} has no fixed number of axes, so it cannot be served")
     return tuple(-1 if size.is_dynamic else int(size.get_length()) for size in shape)
 
 
-def _spec(port: Any) -> TensorSpec:
-    kind = port.get_element_type().get_type_name()
-    datatype = _DATATYPES.get(kind)
+def _spec(port: Port) -> TensorSpec:
+    datatype = _DATATYPES.get(port.kind)
     if datatype is None:
-        raise ModelFileError(f"{name_of(port)!r} is {kind}, which cannot be served; convert it to a plain tensor")
-    return TensorSpec(name_of(port), datatype, shape_of(port))
+        raise ModelFileError(f"{port.name!r} is {port.kind}, which cannot be served; convert it to a plain tensor")
+    return TensorSpec(port.name, datatype, port.shape)

@@ -317,12 +317,43 @@ def python_file(folder: Path) -> Case:
     return Case(spec, {"rows": x}, {"output": x * 3})
 
 
+def openvino_ir(folder: Path) -> Case:
+    pytest.importorskip("openvino")
+    from penstock.runtimes.openvino import library
+
+    openvino = library()
+    ops = openvino.opset13
+    folder.mkdir()
+    weights = np.arange(12, dtype=np.float32).reshape(4, 3)
+    x = ops.parameter([-1, 4], np.float32, name="x")
+    y = ops.relu(ops.matmul(x, ops.constant(weights), False, False), name="y")
+    y.output(0).get_tensor().set_names({"y", "result"})
+    openvino.save_model(openvino.Model([y], [x], "m"), folder / "m.xml", compress_to_fp16=False)
+    rows = np.random.default_rng(2).normal(size=(5, 4)).astype(np.float32)
+    spec = file_spec("openvino", folder / "m.xml", "openvino", example=rows[:2].tolist())
+    return Case(spec, {"x": rows}, {"result": np.maximum(rows @ weights, 0)})
+
+
+def text_embedding(folder: Path) -> Case:
+    pytest.importorskip("transformers")
+    from tests.runtimes.text import tiny
+
+    model = tiny.make(folder, "distilbert", "embedding")
+    expected = {
+        "embedding": np.stack([model.torch(said)[0].mean(axis=0) for said in tiny.TEXTS]),
+        "tokens": np.array([len(model.tokenizer.encode(said)) for said in tiny.TEXTS]),
+        "truncated": np.zeros(len(tiny.TEXTS), bool),
+    }
+    spec = file_spec("text", folder / "model.onnx", "onnx", options=model.spec.options, example=["a text", "another"])
+    return Case(spec, {"text": tiny.texts(tiny.TEXTS)}, expected)
+
+
 CASES: dict[str, Callable[[Path], Case]] = {
     build.__name__: build
     for build in (
         sklearn_classifier, sklearn_regressor, sklearn_transformer, sklearn_frame, sklearn_text, sklearn_gradient_frame,
         skops, xgboost_classifier, xgboost_binary_json, xgboost_regressor, lightgbm_classifier, lightgbm_regressor,
         onnx_zipmap, onnx_plain, onnx_fixed_rows, torch_export, torchscript, torch_pickle, function_text,
-        function_columns, python_file,
+        function_columns, python_file, openvino_ir, text_embedding,
     )
 }  # fmt: skip

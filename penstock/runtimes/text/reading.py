@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from penstock.core import text as words
-from penstock.core.errors import BadInput, BadRows
+from penstock.core.errors import BadInput, BadRows, ConfigError
 from penstock.core.tensors import Array
 from penstock.runtimes.text.tokenizer import Tokenizer
 from penstock.runtimes.text.truncation import cut_ids, kept
@@ -32,7 +32,10 @@ class Row(NamedTuple):
 
 
 class Reader:
-    """Tokenizes a batch at once. `places`: rows know where their tokens lie."""
+    """Tokenizes a batch at once. `pairs`: a row must be two texts. `places`: rows know where their tokens lie.
+
+    Raises `ConfigError` when the model's `max_length` holds nothing but special tokens.
+    """
 
     def __init__(self, tokenizer: Tokenizer, model: words.TextModel, *, pairs: bool, places: bool):
         self._tokenizer = tokenizer
@@ -40,6 +43,9 @@ class Reader:
         self._pairs = pairs
         self._places = places
         self._limit = model.vocab_size or tokenizer.size
+        specials = tokenizer.special_count(pair=True)
+        if model.max_length <= specials:
+            raise ConfigError(f"max_length: {model.max_length} leaves no room beside {specials} special tokens")
 
     def read(self, inputs: dict[str, Array]) -> list[Row]:
         """All rows, in order. Raises `BadRows` with the reason for each row that cannot be read."""

@@ -37,6 +37,10 @@ class Tokenizer:
         encodings: list[Any] = encode(texts)
         return encodings
 
+    def special_count(self, pair: bool) -> int:
+        """How many special tokens a text gets, or a pair of texts."""
+        return int(self._tokenizer.num_special_tokens_to_add(pair))
+
     def decode(self, ids: Sequence[int]) -> str:
         """The text of some tokens, special ones included."""
         return str(self._tokenizer.decode(list(ids), skip_special_tokens=False))
