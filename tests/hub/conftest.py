@@ -30,6 +30,19 @@ def hub(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Hub]:
 
 
 @pytest.fixture
+def here(hub: Hub, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Downloads run in this process instead of a child of their own, which takes most of a second to start."""
+    from huggingface_hub import constants
+
+    from penstock.repository.hub import download, fetching
+
+    monkeypatch.setattr(constants, "ENDPOINT", hub.url)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", hub.url + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hf" / "hub"))
+    monkeypatch.setattr(fetching, "fetch", download.obtain)
+
+
+@pytest.fixture
 def files(tmp_path: Path) -> dict[str, bytes]:
     """The files of an embedding model: 4 MB of weights, and things that nobody needs."""
     from tests.repository.folders import MODULES, POOLING, safetensors

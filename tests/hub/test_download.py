@@ -58,6 +58,7 @@ def test_a_second_time_nothing_is_downloaded(hub: Hub, files: dict[str, bytes]) 
     assert [asked.path.startswith("/api/") for asked in hub.asked] == [True]
 
 
+@pytest.mark.usefixtures("here")
 def test_a_new_commit_brings_only_what_changed(hub: Hub, files: dict[str, bytes]) -> None:
     repo = hub.add("org/minilm", files)
     first = resolve("hf:org/minilm")
@@ -70,6 +71,7 @@ def test_a_new_commit_brings_only_what_changed(hub: Hub, files: dict[str, bytes]
     assert hub.bodies(WEIGHTS) == []
 
 
+@pytest.mark.usefixtures("here")
 def test_revisions(hub: Hub, files: dict[str, bytes]) -> None:
     repo = hub.add("org/minilm", files)
     old = repo.refs["main"]
@@ -82,6 +84,7 @@ def test_revisions(hub: Hub, files: dict[str, bytes]) -> None:
     refused("hf:org/minilm@v3", "no revision 'v3'")
 
 
+@pytest.mark.usefixtures("here")
 def test_a_plain_onnx_file_comes_instead_of_the_weights(hub: Hub, files: dict[str, bytes]) -> None:
     graphs = {"onnx/model.onnx": onnx_bytes(), "onnx/model.onnx_data": b"weights", "onnx/model_O4.onnx": onnx_bytes()}
     hub.add("org/minilm", {**files, **graphs})
@@ -95,6 +98,7 @@ def test_a_plain_onnx_file_comes_instead_of_the_weights(hub: Hub, files: dict[st
     assert resolve("hf:org/minilm", options={"file": "onnx/model_O4.onnx"}).path == one.path
 
 
+@pytest.mark.usefixtures("here")
 def test_shards(hub: Hub, files: dict[str, bytes]) -> None:
     names = ["model-00001-of-00002.safetensors", "model-00002-of-00002.safetensors"]
     index = b'{"weight_map": {"a": "%s", "b": "%s"}}' % (names[0].encode(), names[1].encode())
@@ -103,6 +107,7 @@ def test_shards(hub: Hub, files: dict[str, bytes]) -> None:
     assert (Path(resolve("hf:org/big").path) / names[1]).is_file()
 
 
+@pytest.mark.usefixtures("here")
 def test_one_file_of_any_kind(hub: Hub, tmp_path: Path) -> None:
     hub.add("org/iris", {"iris.onnx": onnx_bytes(), "model.joblib": b"\x80\x04]q.", "config.json": b"{}"})
     spec = resolve("hf:org/iris/iris.onnx", name="flower")
@@ -113,6 +118,7 @@ def test_one_file_of_any_kind(hub: Hub, tmp_path: Path) -> None:
     assert resolve("hf:org/iris/model.joblib", trust=frozenset({f"sha256:{digest}"})).trusted
 
 
+@pytest.mark.usefixtures("here")
 def test_plain_tensors_when_asked(hub: Hub) -> None:
     hub.add("org/vit", {"config.json": b'{"architectures": ["ViTModel"], "image_size": 4}', "model.onnx": onnx_bytes()})
     refused("hf:org/vit", "no model that reads text")
@@ -148,12 +154,14 @@ def test_the_token_opens_private_models_and_goes_to_the_hub_alone(
     assert any(asked.token == "Bearer hf_secret" for asked in hub.asked)
 
 
+@pytest.mark.usefixtures("here")
 def test_gated(hub: Hub, files: dict[str, bytes]) -> None:
     repo = hub.add("org/gated", files)
     repo.token, repo.gated = "hf_secret", True
     refused("hf:org/gated", "is gated: ask for access on its page, and set HF_TOKEN")
 
 
+@pytest.mark.usefixtures("here")
 def test_what_is_not_there(hub: Hub, files: dict[str, bytes]) -> None:
     hub.add("org/minilm", files)
     refused("hf:org/minilm2", "the hub has no org/minilm2 for you: check the name")
@@ -165,6 +173,7 @@ def test_what_is_not_there(hub: Hub, files: dict[str, bytes]) -> None:
 # --- what is not worth a download
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
@@ -181,6 +190,7 @@ def test_refused_before_anything_large(hub: Hub, files: dict[str, bytes], change
     assert not any(asked.path.startswith("/cdn/") for asked in hub.asked)
 
 
+@pytest.mark.usefixtures("here")
 def test_code_of_a_repository(hub: Hub, files: dict[str, bytes]) -> None:
     config = files["config.json"].replace(b"{", b'{"auto_map": {"AutoModel": "modeling.Evil"},', 1)
     hub.add("org/evil", {**files, "config.json": config})
@@ -188,12 +198,14 @@ def test_code_of_a_repository(hub: Hub, files: dict[str, bytes]) -> None:
     assert not any(asked.path.endswith((".py", WEIGHTS)) for asked in hub.asked)
 
 
+@pytest.mark.usefixtures("here")
 def test_formats_that_are_not_served(hub: Hub) -> None:
     hub.add("org/llama", {"llama.gguf": b"GGUF" * 1000})
     refused("hf:org/llama/llama.gguf", r"llama\.gguf is not served here")
     assert not any(asked.path.startswith("/cdn/") for asked in hub.asked)
 
 
+@pytest.mark.usefixtures("here")
 def test_a_disk_without_room(hub: Hub, files: dict[str, bytes], tmp_path: Path) -> None:
     hub.add("org/minilm", files)
     hub.sizes[WEIGHTS] = 10**15
@@ -258,6 +270,7 @@ def eventually(condition: Any) -> bool:
     return True
 
 
+@pytest.mark.usefixtures("here")
 def test_wrong_bytes_never_stay(hub: Hub, files: dict[str, bytes], tmp_path: Path) -> None:
     hub.add("org/minilm", files)
     hub.troubles[WEIGHTS] = Trouble(times=1, other=bytes(len(files[WEIGHTS])))
@@ -266,6 +279,7 @@ def test_wrong_bytes_never_stay(hub: Hub, files: dict[str, bytes], tmp_path: Pat
     assert (Path(resolve("hf:org/minilm").path) / WEIGHTS).read_bytes() == files[WEIGHTS]
 
 
+@pytest.mark.usefixtures("here")
 def test_wrong_small_files_never_stay(hub: Hub, files: dict[str, bytes]) -> None:
     hub.add("org/minilm", files)
     other = files["tokenizer.json"].replace(b"shoes", b"boots")
@@ -274,6 +288,7 @@ def test_wrong_small_files_never_stay(hub: Hub, files: dict[str, bytes]) -> None
     assert b"shoes" in (Path(resolve("hf:org/minilm").path) / "tokenizer.json").read_bytes()
 
 
+@pytest.mark.usefixtures("here")
 def test_a_blob_that_was_cut_short_since(hub: Hub, files: dict[str, bytes]) -> None:
     hub.add("org/minilm", files)
     spec = resolve("hf:org/minilm")
@@ -320,6 +335,7 @@ def test_half_a_model_in_the_cache(
     refused("hf:org/minilm", "no tokenizer.json")
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     "answer",
     [
@@ -333,12 +349,14 @@ def test_answers_that_make_no_sense(hub: Hub, files: dict[str, bytes], answer: b
     refused("hf:org/minilm", "answer about org/minilm makes no sense .*check HF_ENDPOINT")
 
 
+@pytest.mark.usefixtures("here")
 def test_names_that_would_leave_the_cache(hub: Hub, files: dict[str, bytes], tmp_path: Path) -> None:
     hub.add("org/minilm", {**files, "../../../evil.json": b"{}", "1_Pooling/../../evil.json": b"{}"})
     assert resolve("hf:org/minilm").name == "minilm"
     assert not list(tmp_path.rglob("evil.json"))
 
 
+@pytest.mark.usefixtures("here")
 @pytest.mark.parametrize(
     ("status", "reason"),
     [(401, "wants a valid token"), (403, "does not allow to read"), (429, "asks to slow down"), (404, "not find")],
