@@ -4,6 +4,7 @@ a model that is slow, fails, or hangs, all drawn from a seed. It keeps its own b
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import random
 import selectors
 from collections import Counter
@@ -161,9 +162,25 @@ class World:
         try:
             self.loop.run_until_complete(self._life())
         finally:
-            self.loop.close()
+            self._clear()
         if self.broken is not None:
             raise self.broken
+
+    def _clear(self) -> None:
+        """A world that broke leaves clients and tasks behind."""
+        for sent in self.sent:
+            if not sent.ended and sent.drive is not None:
+                sent.ended = True
+                with contextlib.suppress(KeyError):
+                    sent.drive.close()
+        tasks = asyncio.all_tasks(self.loop)
+        for task in tasks:
+            task.cancel()
+        try:
+            if tasks:
+                self.loop.run_until_complete(asyncio.wait(tasks, timeout=1))
+        finally:
+            self.loop.close()
 
     async def _life(self) -> None:
         for _ in range(self.rng.randint(5, 60)):
