@@ -81,6 +81,8 @@ class Hub:
         self.garbage: bytes | None = None
         """What the API answers instead of JSON that makes sense."""
         self.status: int | None = None
+        self.silent = False
+        """Whether the API takes questions and answers none."""
         self.let_go = threading.Event()
         self.stalled = threading.Event()
         self.servers = [_server(self) for _ in range(2)]
@@ -159,6 +161,8 @@ class _Handler(BaseHTTPRequestHandler):
         self.noted = False
         path = urlsplit(self.path).path
         try:
+            if self.hub.silent:
+                self.hub.let_go.wait(30)
             if self.hub.status is not None and path.startswith("/api/"):
                 self._plain(self.hub.status, b"")
             elif found := _TREE.fullmatch(path):

@@ -15,6 +15,7 @@ import pytest
 from penstock.core.errors import ModelFileError, SetupError, UntrustedFile
 from penstock.repository.sources import resolve
 from penstock.repository.trust import digest_of
+from penstock.runtimes import external_data
 from tests.hub_server import Hub, Trouble
 from tests.repository.conftest import onnx_bytes
 from tests.repository.folders import safetensors
@@ -96,6 +97,32 @@ def test_a_plain_onnx_file_comes_instead_of_the_weights(hub: Hub, files: dict[st
     one = resolve("hf:org/minilm/onnx/model_O4.onnx")
     assert (Path(one.path).name, one.options["pooling"]) == ("model_O4.onnx", "cls")
     assert resolve("hf:org/minilm", options={"file": "onnx/model_O4.onnx"}).path == one.path
+
+
+@pytest.mark.usefixtures("here")
+def test_external_data_lies_in_the_model_folder(hub: Hub, files: dict[str, bytes]) -> None:
+    """Both engines refuse a link that leads out of it, and the cache is made of such links."""
+    hub.add("org/large", {**files, "model.onnx": onnx_bytes(), "model.onnx_data": bytes(1000)})
+    spec = resolve("hf:org/large")
+    data = Path(spec.path).parent / "model.onnx_data"
+    assert data.read_bytes() == bytes(1000)
+    external_data.check(data.parent, {data.name})
+    hub.asked.clear()
+    assert resolve("hf:org/large") == spec
+    assert hub.bodies("model.onnx_data") == []
+
+
+@pytest.mark.usefixtures("here")
+def test_external_data_of_two_commits(hub: Hub, files: dict[str, bytes]) -> None:
+    from huggingface_hub import snapshot_download
+
+    repo = hub.add("org/large", {**files, "model.onnx": onnx_bytes(), "model.onnx_data": bytes(1000)})
+    old = Path(snapshot_download("org/large"))
+    repo.commit({**repo.commits[old.name], "config.json": files["config.json"] + b" "})
+    new = Path(resolve("hf:org/large").path).parent
+    assert old != new
+    assert not (new / "model.onnx_data").is_symlink()
+    assert (old / "model.onnx_data").read_bytes() == (new / "model.onnx_data").read_bytes() == bytes(1000)
 
 
 @pytest.mark.usefixtures("here")
@@ -261,6 +288,15 @@ def test_a_killed_process_takes_the_download_with_it_and_the_next_goes_on(
     assert_continued(hub, files)
 
 
+def test_two_processes_download_it_once(hub: Hub, files: dict[str, bytes]) -> None:
+    hub.add("org/minilm", files)
+    code = "from penstock.repository.sources import resolve; print(resolve('hf:org/minilm').path)"
+    asking = [subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) for _ in range(2)]
+    answers = [process.communicate(timeout=60)[0] for process in asking]
+    assert answers[0] == answers[1] != b""
+    assert len(hub.bodies(WEIGHTS)) == 1
+
+
 def eventually(condition: Any) -> bool:
     until = time.monotonic() + 20
     while not condition():
@@ -323,6 +359,12 @@ def test_a_hub_that_is_away(hub: Hub, files: dict[str, bytes], capfd: pytest.Cap
     hub.stop()
     assert resolve("hf:org/minilm") == online
     refused("hf:org/other", r"the hub cannot be reached for org/other \(ConnectError\)")
+
+
+def test_a_hub_that_is_silent(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "1")
+    hub.silent = True
+    refused("hf:org/minilm", r"the hub cannot be reached for org/minilm \(ReadTimeout\)")
 
 
 def test_half_a_model_in_the_cache(

@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import hashlib
 import importlib
+import shutil
+from glob import escape
 from pathlib import Path
 from typing import Any
 
@@ -94,6 +96,24 @@ def check(listing: Listing, entry: Entry) -> None:
     if not right:
         forget(listing, entry)
         raise _wrong(entry)
+
+
+def detach(listing: Listing, name: str) -> None:
+    """Puts a file itself where the snapshot has a link to it: engines read external data in the model's folder alone.
+
+    The cache is the same without symbolic links, on systems that have none.
+    """
+    pointer = listing.snapshot / name
+    if not pointer.is_symlink():
+        return
+    blob = pointer.resolve()
+    others = [path for path in listing.folder.glob(f"snapshots/*/{escape(name)}") if path != pointer]
+    if blob.parent == (listing.folder / "blobs").resolve() and all(path.resolve() != blob for path in others):
+        blob.replace(pointer)
+        return
+    copy = pointer.with_name(f".{pointer.name}.penstock")
+    shutil.copyfile(blob, copy)
+    copy.replace(pointer)
 
 
 def forget(listing: Listing, entry: Entry) -> None:

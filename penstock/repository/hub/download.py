@@ -5,13 +5,14 @@ from __future__ import annotations
 import importlib
 import re
 import sys
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from pathlib import Path
 from typing import Any
 
 from penstock.core.errors import ModelFileError
 from penstock.repository.digests import DESCRIPTION
 from penstock.repository.formats import FORMATS
+from penstock.repository.hub.blobs import detach
 from penstock.repository.hub.listing import Listing, listed
 from penstock.repository.hub.messages import Fetched, Request
 from penstock.repository.hub.refusals import refusal
@@ -54,8 +55,14 @@ def _obtain(request: Request, listing: Listing) -> Fetched:
         return _text(request, listing, names)
     file = choose(names).file if request.file is None else request.file
     check_served(file)
-    download(listing, [file, *beside(names, file)])
+    _download_weights(listing, [file, *beside(names, file)])
     return Fetched(str(listing.snapshot), file, listing.commit, text=False)
+
+
+def _download_weights(listing: Listing, names: Sequence[str]) -> None:
+    download(listing, names)
+    for name in names[1:] if names[0].endswith(".onnx") else ():
+        detach(listing, name)
 
 
 def _known(names: Collection[str]) -> str:
@@ -80,7 +87,7 @@ def _text(request: Request, listing: Listing, names: Collection[str]) -> Fetched
     chosen = choose(inner, request.file)
     _check(chosen, home, request.repo)
     files = _weights(listing, home, chosen, inner)
-    download(listing, [(home / file).relative_to(listing.snapshot).as_posix() for file in files])
+    _download_weights(listing, [(home / file).relative_to(listing.snapshot).as_posix() for file in files])
     return Fetched(str(listing.snapshot), chosen.file, listing.commit, text=True)
 
 

@@ -12,7 +12,6 @@ from penstock.repository.hub.messages import Request
 from penstock.repository.hub.names import checked_file
 from penstock.repository.hub.refusals import refusal, unreachable
 
-TIMEOUT_S = 15.0
 _COMMIT = re.compile(r"[0-9a-f]{40}")
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 
@@ -59,7 +58,10 @@ def listed(request: Request) -> Listing:
 
     folder = Path(constants.HF_HUB_CACHE).expanduser() / repo_folder_name(repo_id=request.repo, repo_type="model")
     try:
-        info = HfApi().model_info(request.repo, revision=request.revision, files_metadata=True, timeout=TIMEOUT_S)
+        timeout = float(constants.HF_HUB_ETAG_TIMEOUT)
+        info = HfApi().model_info(request.repo, revision=request.revision, files_metadata=True, timeout=timeout)
+            request.repo, revision=request.revision, files_metadata=True, timeout=float(constants.HF_HUB_ETAG_TIMEOUT)
+        )
         return _of_answer(info, request, folder)
     except Exception as error:
         commit = _cached(folder, request.revision) if unreachable(error) else None
