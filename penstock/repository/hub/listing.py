@@ -60,8 +60,6 @@ def listed(request: Request) -> Listing:
     try:
         timeout = float(constants.HF_HUB_ETAG_TIMEOUT)
         info = HfApi().model_info(request.repo, revision=request.revision, files_metadata=True, timeout=timeout)
-            request.repo, revision=request.revision, files_metadata=True, timeout=float(constants.HF_HUB_ETAG_TIMEOUT)
-        )
         return _of_answer(info, request, folder)
     except Exception as error:
         commit = _cached(folder, request.revision) if unreachable(error) else None
