@@ -108,6 +108,8 @@ class ItemCache:
 
     def _ended(self, run: Run, reply: Reply) -> None:
         """Rows have come, or never will."""
+        # Both know each other: memory should not wait for the garbage collector.
+        run.reply = None
         outcome = reply.outcome
         if run.ended or outcome is None:
             return

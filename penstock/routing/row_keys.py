@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -12,6 +12,8 @@ from penstock.core.tensors import Array, Tensors
 
 LONGEST = 256
 """Bytes up to which a key is the row's content itself; longer ones are SHA-256 digests of it."""
+
+Content = bytes | memoryview
 
 
 class RowKeys:
@@ -45,12 +47,12 @@ class RowKeys:
         return b"=" + self._number + who + bytes(spec.name in names for spec in self._specs)
 
 
-def _keys(head: bytes, contents: Iterable[bytes]) -> list[bytes]:
+def _keys(head: bytes, contents: Iterable[Content]) -> list[bytes]:
     longest = LONGEST - len(head)
     return [head + content if len(content) <= longest else _digest(head, content) for content in contents]
 
 
-def _digest(head: bytes, content: bytes) -> bytes:
+def _digest(head: bytes, content: Content) -> bytes:
     digest = hashlib.sha256(head)
     digest.update(content)
     return b"#" + digest.digest()
@@ -62,16 +64,18 @@ def _sizes(spec: TensorSpec, array: Array) -> bytes:
     return b"".join(size.to_bytes(8, "little") for want, size in pairs if want == -1)
 
 
-def _contents(spec: TensorSpec, array: Array, inputs: int) -> list[bytes]:
-    """Every row's elements. A text that is the whole of a row need not tell its length."""
+def _contents(spec: TensorSpec, array: Array, inputs: int) -> Sequence[Content]:
+    """Every row's elements, numbers without a copy. A text that is the whole of a row need not tell its length."""
     rows = array.shape[0]
     if spec.datatype == "BYTES":
         if inputs == 1 and array.ndim == 1:
             return list(array.tolist())
         return [b"".join(map(_framed, row)) for row in array.reshape(rows, -1).tolist()]
-    raw = np.ascontiguousarray(array).tobytes()
+    if not array.size:
+        return [b""] * rows
+    raw = np.ascontiguousarray(array).data.cast("B")
     width = len(raw) // rows
-    return [raw[at : at + width] for at in range(0, len(raw), width)] if width else [b""] * rows
+    return [raw[at : at + width] for at in range(0, len(raw), width)]
 
 
 def _framed(element: bytes) -> bytes:

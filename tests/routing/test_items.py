@@ -273,18 +273,38 @@ async def test_a_version_that_was_loaded_anew_starts_with_nothing() -> None:
     shows(await house.cache(ask("a")), "a", known=1)
 
 
-@lived
-async def test_kept_rows_hold_no_batch_in_memory() -> None:
-    house = House()
-    reply = await house.cache(ask("a"))
-    batch = np.zeros((1000,), np.int32)
-    kept = weakref.ref(batch)
-    house.replies[0].settle({**answers(["a"]), "length": Tensor("INT32", batch[:1])})
-    house.replies.clear()
-    del reply, batch
+@pytest.mark.parametrize("how", ["answer", "fail", "close", "expire"])
+def test_nothing_holds_a_batch_in_memory(how: str) -> None:
+    async def test() -> None:
+        house = House()
+        reply = await house.cache(ask("a", deadline=system_clock() + 0.02))
+        other = await house.cache(ask("a"))
+        batch = np.zeros((1000,), np.int32)
+        payload = weakref.ref(house.asked[0].payload["text"].array)  # type: ignore[index]
+        kept = weakref.ref(batch)
+        if how == "answer":
+            house.replies[0].settle({**answers(["a"]), "length": Tensor("INT32", batch[:1])})
+        elif how == "fail":
+            house.replies[0].settle(ModelFailed("no"))
+        elif how == "close":
+            other.close()
+            reply.close()
+        else:
+            await asyncio.sleep(0.03)
+            other.close()
+        house.replies.clear()
+        house.asked.clear()
+        del reply, other, batch
+        assert (kept(), payload()) == (None, None)
+        if how == "answer":
+            assert (await house.cache(ask("a"))).tensors()["length"].array.tolist() == [0]
+
     gc.collect()
-    assert kept() is None
-    assert (await house.cache(ask("a"))).tensors()["length"].array.tolist() == [0]
+    gc.disable()
+    try:
+        lived(test)()
+    finally:
+        gc.enable()
 
 
 @lived
