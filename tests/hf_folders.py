@@ -38,11 +38,6 @@ def cross_encoder(folder: Path) -> Path:
     return _bert(folder, "BertForSequenceClassification", labels=["relevance"])
 
 
-def classifier(folder: Path, labels: list[str]) -> Path:
-    """A sequence classifier."""
-    return _bert(folder, "BertForSequenceClassification", labels=labels)
-
-
 def _bert(folder: Path, architecture: str, labels: list[str] | None = None, prefix: str = "bert.") -> Path:
     config = {
         "architectures": [architecture],

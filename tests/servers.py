@@ -58,9 +58,9 @@ class Server:
                 self._lines.put(line)
         self._lines.put(b"")
 
-    def wait_ready(self) -> None:
+    def wait_ready(self, within_s: float = READY_S) -> None:
         """Reads the line that the server prints when every model is ready."""
-        line = self._lines.get(timeout=READY_S)
+        line = self._lines.get(timeout=within_s)
         assert line, f"the server ended with {self.process.wait(10)}: {self.log()[-3000:]}"
         ready = json.loads(line)
         assert ready["event"] == "ready"
@@ -138,7 +138,9 @@ class Server:
 
 
 @contextmanager
-def serving(*arguments: str, before: Callable[[], None] | None = None, wait: bool = True) -> Iterator[Server]:
+def serving(
+    *arguments: str, before: Callable[[], None] | None = None, wait: bool = True, ready_s: float = READY_S
+) -> Iterator[Server]:
     """A server with these arguments; `before` runs in the child before it starts."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
@@ -151,20 +153,22 @@ def serving(*arguments: str, before: Callable[[], None] | None = None, wait: boo
         server = Server(process, log)
         try:
             if wait:
-                server.wait_ready()
+                server.wait_ready(ready_s)
             yield server
         finally:
             server.end()
 
 
 @contextmanager
-def configured(models: Mapping[str, Any], *arguments: str, **settings: Any) -> Iterator[Server]:
+def configured(
+    models: Mapping[str, Any], *arguments: str, ready_s: float = READY_S, **settings: Any
+) -> Iterator[Server]:
     """A server with a configuration file; a model is its settings, or only its source."""
     described = {name: model if isinstance(model, dict) else {"source": str(model)} for name, model in models.items()}
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "penstock.yaml"
         path.write_text(yaml.safe_dump({"models": described, **settings}))
-        with serving(str(path), *arguments) as server:
+        with serving(str(path), *arguments, ready_s=ready_s) as server:
             yield server
 
 

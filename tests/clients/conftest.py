@@ -20,15 +20,12 @@ def minilm() -> Path:
 
 
 @pytest.fixture(scope="session")
-def library(tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
-    """The real MiniLM, and a reranker and a classifier with random weights."""
+def library(minilm_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """The real MiniLM, and a reranker with random weights; both are converted first."""
     folder = tmp_path_factory.mktemp("library")
-    models = {
-        "minilm": minilm(),
-        "reranker": hf_folders.cross_encoder(folder / "reranker"),
-        "mood": hf_folders.classifier(folder / "mood", ["bad", "good"]),
-    }
+    models = {"minilm": minilm(), "reranker": hf_folders.cross_encoder(folder / "reranker")}
+    aliases = {"text-embedding-3-small": "minilm"}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PENSTOCK_CACHE", str(folder / "cache"))
-        with servers.configured(models, aliases={"text-embedding-3-small": "minilm"}) as server:
+        patch.setenv("PENSTOCK_CACHE", str(minilm_cache))
+        with servers.configured(models, ready_s=110, aliases=aliases) as server:
             yield server

@@ -62,7 +62,7 @@ def test_errors_are_the_clients_own_classes(kind: Any, library: Server) -> None:
     for message, error in (
         ({"documents": []}, cohere.BadRequestError),
         ({"query": ""}, cohere.BadRequestError),
-        ({"model": "mood"}, cohere.BadRequestError),
+        ({"model": "minilm"}, cohere.BadRequestError),
         ({"model": "rerankr"}, cohere.NotFoundError),
         ({"documents": ["tea " * 1000]}, cohere.BadRequestError),
     ):

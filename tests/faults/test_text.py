@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,13 +21,12 @@ EMBED, PREDICT, INFER, RERANK = "/v1/embeddings", "/models/tiny/predict", "/v2/m
 
 
 @pytest.fixture(scope="module")
-def reader(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def reader(minilm_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A tiny embedding model; every test harms it in turn, none may break it."""
-    folder = tmp_path_factory.mktemp("reader")
+    models = {"tiny": hf_folders.embedder(tmp_path_factory.mktemp("reader") / "tiny")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PENSTOCK_CACHE", str(folder / "cache"))
-        models = {"tiny": hf_folders.embedder(folder / "tiny")}
-        with configured(models, http={"limits": SHORT}) as server:
+        patch.setenv("PENSTOCK_CACHE", str(minilm_cache))
+        with configured(models, ready_s=110, http={"limits": SHORT}) as server:
             is_well(server)
             workers, memory = server.workers(), server.memory()
             yield server
