@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import os
+import pty
+import re
 import signal
+import struct
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 from typing import Any
@@ -161,6 +166,34 @@ def test_through_the_command(hub: Hub, files: dict[str, bytes], tmp_path: Path) 
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
     assert (done.returncode, done.stdout.strip()) == (0, "minilm"), done.stderr
+
+
+def test_a_terminal_sees_progress(hub: Hub, files: dict[str, bytes]) -> None:
+    hub.add("org/minilm", files)
+    ours, theirs = pty.openpty()
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 80, 0, 0))
+    code = "from penstock.repository.sources import resolve; resolve('hf:org/minilm')"
+    with subprocess.Popen([sys.executable, "-c", code], stderr=theirs) as asking:
+        os.close(theirs)
+        seen = b"".join(iter(lambda: read(ours), b"")).decode()
+    os.close(ours)
+    assert asking.returncode == 0
+    assert re.search(r"model\.safetensors: +100%.*4\.00M", seen)
+    assert "Fetching" not in seen
+
+
+def read(terminal: int) -> bytes:
+    """What comes next; nothing once the other side is closed."""
+    try:
+        return os.read(terminal, 65536)
+    except OSError:
+        return b""
+
+
+def test_nobody_else_does(hub: Hub, files: dict[str, bytes], capfd: pytest.CaptureFixture[str]) -> None:
+    hub.add("org/minilm", files)
+    resolve("hf:org/minilm")
+    assert "%" not in capfd.readouterr().err
 
 
 # --- tokens
