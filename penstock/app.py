@@ -63,7 +63,7 @@ class App:
 
     def _protocols(self, hosts: list[str] | None) -> HttpApp:
         routes, settings, release = Routes(), self.config.http, version("penstock")
-        metrics = MetricsPage(self.fleet.all, lambda: http.errors, self.items.counts)
+        metrics = MetricsPage(self.fleet.all, lambda: http.errors, self.items.scopes.counts)
         Predict(self.gate, self.names, system_clock).mount(routes)
         OipRest(self.gate, self.names, system_clock, release).mount(routes)
         OpenAI(self.gate, self.names, system_clock).mount(routes)

@@ -5,22 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Coroutine, Iterable, Mapping, Sequence
 from functools import partial
-from itertools import count
 from typing import Any
 
 from penstock.core.clock import Clock, system_clock
 from penstock.core.errors import Cancelled, Internal, PenstockError
-from penstock.core.model import Models, ModelView
+from penstock.core.model import Models
 from penstock.core.reply import Meta, Reply
 from penstock.core.request import Handler, Request
 from penstock.core.tensors import Tensors
 from penstock.routing.ask import Ask
 from penstock.routing.flights import Flights, Run, too_late, verdict
 from penstock.routing.layout import Row, joined
-from penstock.routing.scope import Scope
+from penstock.routing.scope import Scope, Scopes
 from penstock.routing.settings import CacheSettings
-from penstock.routing.store import Store
-from penstock.telemetry.caching import CacheCounts, Labelled
 from penstock.telemetry.logs import logger
 
 log = logger("routing")
@@ -36,26 +33,19 @@ class ItemCache:
     def __init__(
         self, handler: Handler, models: Models, settings: Mapping[str, CacheSettings], clock: Clock = system_clock
     ):
-        self.stores = {name: Store(int(cache.max_mb * 2**20)) for name, cache in settings.items()}
+        self.scopes = Scopes(models, settings)
         self.flights = Flights()
         self._handler = handler
-        self._models = models
         self._clock = clock
-        self._scopes: dict[ModelView, Scope | None] = {}
-        self._counts: dict[tuple[str, str], CacheCounts] = {}
-        self._numbers = count()
         self._tasks: set[asyncio.Task[None]] = set()
 
     async def __call__(self, request: Request) -> Reply:
         """Answers at once when every row is known."""
-        store = self.stores.get(request.model)
-        if store is None:
-            return await self._handler(request)
-        scope = self._scope(request, store)
+        scope = self.scopes.of(request)
         keys = scope.keys(request, self._clock) if scope is not None else None
         if not keys or scope is None:
             return await self._handler(request)
-        rows = store.find(keys)
+        rows = scope.store.find(keys)
         known = [row for row in rows if row is not None]
         scope.counts.hits += len(known)
         if len(known) < len(keys):
@@ -200,35 +190,3 @@ class ItemCache:
         for run in self.flights.leave(ask):
             if run.reply is not None:
                 run.reply.close()
-
-    # --- what it knows
-
-    def _scope(self, request: Request, store: Store) -> Scope | None:
-        """The version that is meant; None when it has no rows to keep, or is not loaded yet."""
-        model = self._models.find(request.model, request.version)
-        try:
-            return self._scopes[model]
-        except KeyError:
-            return self._new_scope(model, store)
-
-    def _new_scope(self, model: ModelView, store: Store) -> Scope | None:
-        signature = model.signature
-        if signature is None:
-            return None
-        served = set(self._models.all())
-        self._scopes = {known: scope for known, scope in self._scopes.items() if known in served}
-        scope = None
-        if signature.batched:
-            scope = Scope(model, signature, next(self._numbers), store, self._counts_of(model))
-        else:
-            log.warning("cache_unused", model=model.spec.name, reason="its input is no batch of independent rows")
-        self._scopes[model] = scope
-        return scope
-
-    def _counts_of(self, model: ModelView) -> CacheCounts:
-        return self._counts.setdefault((model.spec.name, model.spec.version), CacheCounts())
-
-    def counts(self) -> list[Labelled]:
-        """What the metrics page shows of every version that has a cache."""
-        kept = (model for model in self._models.all() if model.spec.name in self.stores)
-        return [((model.spec.name, model.spec.version), self._counts_of(model)) for model in kept]

@@ -1,18 +1,22 @@
-"""One model version as the cache of rows sees it: which requests can use it, under which keys, in which form."""
+"""Model versions as the cache of rows sees them: which requests can use it, under which keys, in which form."""
 
 from __future__ import annotations
+
+from collections.abc import Mapping
+from itertools import count
 
 from penstock.core.clock import Clock
 from penstock.core.deadline import NEVER, Deadline
 from penstock.core.errors import BadInput, ModelFailed
-from penstock.core.model import ModelView
+from penstock.core.model import Models, ModelView
 from penstock.core.request import Generation, Request
 from penstock.core.signature import Fit, Signature
 from penstock.core.tensors import Tensors
 from penstock.routing.layout import Form, Layout, Row, form_of
 from penstock.routing.row_keys import RowKeys
+from penstock.routing.settings import CacheSettings
 from penstock.routing.store import Store
-from penstock.telemetry.caching import CacheCounts
+from penstock.telemetry.caching import CacheCounts, Labelled
 from penstock.telemetry.logs import logger
 
 log = logger("routing")
@@ -85,3 +89,47 @@ class Scope:
         if not self._warned:
             self._warned = True
             log.warning("rows_not_cached", model=self.labels[0], reason=why)
+
+
+class Scopes:
+    """Every version of the models that have a cache. `stores`: by the model's name, for all its versions together."""
+
+    def __init__(self, models: Models, settings: Mapping[str, CacheSettings]):
+        self.stores = {name: Store(int(cache.max_mb * 2**20)) for name, cache in settings.items()}
+        self._models = models
+        self._scopes: dict[ModelView, Scope | None] = {}
+        self._counts: dict[tuple[str, str], CacheCounts] = {}
+        self._numbers = count()
+
+    def of(self, request: Request) -> Scope | None:
+        """The version that is meant; None when it has no cache, or no rows to keep, or is not loaded yet."""
+        store = self.stores.get(request.model)
+        if store is None:
+            return None
+        model = self._models.find(request.model, request.version)
+        try:
+            return self._scopes[model]
+        except KeyError:
+            return self._new(model, store)
+
+    def _new(self, model: ModelView, store: Store) -> Scope | None:
+        signature = model.signature
+        if signature is None:
+            return None
+        served = set(self._models.all())
+        self._scopes = {known: scope for known, scope in self._scopes.items() if known in served}
+        scope = None
+        if signature.batched:
+            scope = Scope(model, signature, next(self._numbers), store, self._counts_of(model))
+        else:
+            log.warning("cache_unused", model=model.spec.name, reason="its input is no batch of independent rows")
+        self._scopes[model] = scope
+        return scope
+
+    def counts(self) -> list[Labelled]:
+        """What the metrics page shows of every version that has a cache."""
+        kept = (model for model in self._models.all() if model.spec.name in self.stores)
+        return [((model.spec.name, model.spec.version), self._counts_of(model)) for model in kept]
+
+    def _counts_of(self, model: ModelView) -> CacheCounts:
+        return self._counts.setdefault((model.spec.name, model.spec.version), CacheCounts())

@@ -374,9 +374,9 @@ class World:
         self._check_store()
 
     def _check_store(self) -> None:
-        store = self.cache.stores["m"]
+        store = self.cache.scopes.stores["m"]
         size = sum(size_of(key, row) for key, row in store._rows.items())
-        counted = [counts for _, counts in self.cache.counts()]
+        counted = [counts for _, counts in self.cache.scopes.counts()]
         if not size == store.bytes == sum(counts.bytes for counts in counted) <= store.capacity:
             raise Violation(f"{size} bytes kept, {store.bytes} counted, {store.capacity} allowed")
         if len(store) != sum(counts.items for counts in counted):
@@ -387,7 +387,7 @@ class World:
         left = [len(self.cache.flights), self.gate.in_flight, len(self.live), len(self.cache._tasks)]
         if any(left):
             raise Violation(f"left behind: {left} flights, requests in the gate, calls, tasks")
-        counted = [counts for _, counts in self.cache.counts()]
+        counted = [counts for _, counts in self.cache.scopes.counts()]
         rows = sum(counts.hits + counts.misses + counts.shared for counts in counted)
         if rows != sum(len(sent.contents) for sent in self.sent):
             raise Violation("hits, misses and shared rows do not add up")

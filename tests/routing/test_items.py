@@ -89,7 +89,7 @@ class House:
         return [texts_of(request) for request in self.asked]
 
     def counts(self, version: str = "1") -> tuple[int, int, int]:
-        counts = dict(self.cache.counts())["m", version]
+        counts = dict(self.cache.scopes.counts())["m", version]
         return counts.hits, counts.misses, counts.shared
 
 
@@ -313,7 +313,7 @@ async def test_what_does_not_fit_into_the_cache_is_answered_and_not_kept() -> No
     house.at_once = True
     for _ in range(2):
         shows(await house.cache(ask("a" * 2000)), "a" * 2000, known=0)
-    assert house.cache.stores["m"].bytes == 0
+    assert house.cache.scopes.stores["m"].bytes == 0
 
 
 # --- rows under way
@@ -663,7 +663,7 @@ async def test_a_model_with_too_many_shapes_is_answered_and_no_longer_kept() -> 
         reply = await house.cache(ask("x" * width))
         house.replies[-1].settle(padded(["x" * width]))
         assert reply.tensors()["letters"].array.shape == (1, width)
-    assert 32 <= len(house.cache.stores["m"]) < 79
+    assert 32 <= len(house.cache.scopes.stores["m"]) < 79
 
 
 def outcome_of(reply: Reply) -> tuple[type, str]:
