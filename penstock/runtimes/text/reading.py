@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -14,7 +14,9 @@ from penstock.runtimes.text.tokenizer import Tokenizer
 from penstock.runtimes.text.truncation import cut_ids, kept
 
 MAX_BYTES = 2**20
+TOGETHER = 2**20
 Span = tuple[int, int]
+Source = str | tuple[str, str]
 
 
 class Row(NamedTuple):
@@ -50,25 +52,31 @@ class Reader:
     def read(self, inputs: dict[str, Array]) -> list[Row]:
         """All rows, in order. Raises `BadRows` with the reason for each row that cannot be read."""
         rows = len(inputs[words.TEXT])
-        refused: dict[int, str] = {}
         found: dict[int, Row] = {}
-        sources: dict[int, str | tuple[str, str]] = {}
+        refused: dict[int, str] = {}
         cut = inputs[words.TRUNCATE].tolist() if words.TRUNCATE in inputs else [self._model.truncate] * rows
+        sources: dict[int, Source] = {}
         for row, (text, pair, ids) in enumerate(_columns(inputs, rows)):
-            with _refusing(row, refused):
+            with _Refusing(row, refused):
                 if ids:
                     found[row] = self._given(ids, text, pair, cut[row])
                 else:
                     sources[row] = self._source(text, pair)
-        encodings = self._tokenizer.encode([self._cased(source) for source in sources.values()], self._places)
-        for (row, source), encoding in zip(sources.items(), encodings, strict=True):
-            with _refusing(row, refused):
-                found[row] = self._encoded(encoding, source, cut[row])
+        self._encode(sources, cut, found, refused)
         if refused:
             raise BadRows(dict(sorted(refused.items())))
         return [found[row] for row in range(rows)]
 
-    def _source(self, text: bytes, pair: bytes | None) -> str | tuple[str, str]:
+    def _encode(self, sources: dict[int, Source], cut: list[bool], found: dict[int, Row],
+                refused: dict[int, str]) -> None:  # fmt: skip
+        """Adds the rows that came as texts, tokenized together."""
+        for part in _parts(sources):
+            encodings = self._tokenizer.encode([self._cased(sources[row]) for row in part], self._places)
+            for row, encoding in zip(part, encodings, strict=True):
+                with _Refusing(row, refused):
+                    found[row] = self._encoded(encoding, sources[row], cut[row])
+
+    def _source(self, text: bytes, pair: bytes | None) -> Source:
         """A row's text or texts."""
         first = self._model.prompt + decode(text)
         if pair is not None:
@@ -77,7 +85,7 @@ class Reader:
             raise BadInput("this model compares two texts: send text and text_pair")
         return first
 
-    def _cased(self, source: str | tuple[str, str]) -> str | tuple[str, str]:
+    def _cased(self, source: Source) -> Source:
         if not self._model.lower_case:
             return source
         return lower(source) if isinstance(source, str) else (lower(source[0]), lower(source[1]))
@@ -93,7 +101,7 @@ class Reader:
             raise self._too_long(len(ids), "the input")
         return Row(cut_ids(ids, self._model.max_length, self._tokenizer.specials), truncated=True)
 
-    def _encoded(self, encoding: Any, source: str | tuple[str, str], cut: bool) -> Row:
+    def _encoded(self, encoding: Any, source: Source, cut: bool) -> Row:
         count, pair = len(encoding), isinstance(source, tuple)
         if not count:
             raise BadInput("the text has no tokens; send one that is not empty")
@@ -114,7 +122,7 @@ class Reader:
         )
 
 
-class _refusing:  # noqa: N801
+class _Refusing:
     """Notes why a row is refused, and goes on. A plain class: contextlib's costs several times as much."""
 
     def __init__(self, row: int, refused: dict[int, str]):
@@ -135,6 +143,21 @@ def _columns(inputs: dict[str, Array], rows: int) -> Any:
     pairs = inputs[words.PAIR].tolist() if words.PAIR in inputs else [None] * rows
     ids = inputs[words.TOKEN_IDS].tolist() if words.TOKEN_IDS in inputs else [b""] * rows
     return zip(inputs[words.TEXT].tolist(), pairs, ids, strict=True)
+
+
+def _parts(sources: dict[int, Source]) -> Iterator[list[int]]:
+    """Rows whose texts are tokenized together: not too much text at once, as its tokens take a hundred times the room."""
+    part: list[int] = []
+    size = 0
+    for row, source in sources.items():
+        length = len(source) if isinstance(source, str) else len(source[0]) + len(source[1])
+        if part and size + length > TOGETHER:
+            yield part
+            part, size = [], 0
+        part.append(row)
+        size += length
+    if part:
+        yield part
 
 
 def _at(values: Sequence[Any], positions: Sequence[int]) -> list[Any]:

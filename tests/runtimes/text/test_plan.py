@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.runtimes.text.plan import ROWS, Micro, Planner
@@ -32,6 +32,7 @@ def cheapest(planner: Planner, lengths: list[int]) -> int:
     return after(0)
 
 
+@settings(deadline=None)
 @given(LENGTHS, st.integers(1, 100), st.sampled_from([64, 1024, 4096]))
 def test_every_row_once_in_a_shape_that_holds_it(lengths: list[int], call: int, most: int) -> None:
     planner = Planner(300, call, most)
@@ -44,6 +45,7 @@ def test_every_row_once_in_a_shape_that_holds_it(lengths: list[int], call: int, 
         assert micro.rows == 1 or micro.rows * micro.length <= most
 
 
+@settings(deadline=None)
 @given(LENGTHS, st.integers(1, 100))
 def test_never_dearer_than_the_obvious_cuts(lengths: list[int], call: int) -> None:
     planner = Planner(300, call)
@@ -56,12 +58,14 @@ def test_never_dearer_than_the_obvious_cuts(lengths: list[int], call: int) -> No
             assert found <= sum(price for price in priced if price is not None)
 
 
+@settings(deadline=None)
 @given(st.lists(st.integers(1, 80), max_size=14), st.integers(1, 60))
 def test_the_cheapest_of_all(lengths: list[int], call: int) -> None:
     planner = Planner(80, call, 256)
     assert cost(planner, planner.plan(lengths)) == cheapest(planner, lengths)
 
 
+@settings(deadline=None)
 @given(st.integers(1, 9000), st.integers(1, 9000))
 def test_the_grid(length: int, longest: int) -> None:
     length = min(length, longest)

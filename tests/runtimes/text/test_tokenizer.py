@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from penstock.core.errors import ModelFileError
@@ -19,6 +19,7 @@ MAKERS = {"wordpiece": cache(tiny.wordpiece), "bytes": cache(tiny.byte_bpe)}
 WORDS = st.lists(st.sampled_from(["water", "fox", "größe", "[SEP]", "</s>", "🙂", "bank,"]), max_size=20).map(" ".join)
 
 
+@settings(deadline=None)
 @given(st.sampled_from(sorted(MAKERS)), WORDS, st.none() | WORDS, st.integers(4, 40))
 def test_cut_as_the_library_cuts(name: str, text: str, pair: str | None, limit: int) -> None:
     tokenizer = MAKERS[name]()
