@@ -69,8 +69,8 @@ class Search(penstock.Model):
         file = cache_folder() / f"{digest[:16]}.npy"
         if file.exists():
             kept: Array = np.load(file)
-            # Made by the same model? Then it still says the same of the first product.
-            if kept.shape == (len(texts), first.shape[1]) and float(kept[0] @ first[0]) > 0.999:
+            # Made by the same model, at the same precision? Then it still says the same of the first product.
+            if kept.shape == (len(texts), first.shape[1]) and float(kept[0] @ first[0]) > 0.9999:
                 return kept
         vectors = self.embed(texts, PATIENCE_S * 1000)
         keep(file, vectors)

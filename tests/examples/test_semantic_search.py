@@ -13,6 +13,7 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
 import pytest
 import urllib3
 
@@ -120,6 +121,22 @@ def test_many_search_at_once(shop: Shop) -> None:
     crowd = together([lambda query=query: shop.search(f"{query} ")["id"] for query in asked])  # type: ignore[misc]
     assert all(len(found) == 10 for found in crowd)
     assert [found[0] for found in crowd[:5]] == alone
+
+
+def test_embeddings_are_kept_and_not_believed_blindly(
+    shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_CACHE", str(tmp_path))
+    search = module("search").Search()
+    search.server, search.products = penstock.Client(shop.models), products()[:20]
+    made = search.catalogue_embeddings("d" * 64)
+    [file] = tmp_path.rglob("*.npy")
+    written = file.stat().st_mtime_ns
+    assert np.array_equal(search.catalogue_embeddings("d" * 64), made)
+    assert file.stat().st_mtime_ns == written
+    np.save(file, made[::-1])  # what another model might say of these products
+    np.testing.assert_allclose(search.catalogue_embeddings("d" * 64), made, atol=1e-5)
+    np.testing.assert_allclose(np.load(file), made, atol=1e-5)
 
 
 def test_the_search_says_that_the_embedding_model_is_away() -> None:
