@@ -34,7 +34,7 @@ DECODERS = {
 }  # fmt: skip
 # Position ids begin after the padding token's, so that many positions are never used.
 _AFTER_PADDING = {
-    "camembert", "data2vec-text", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta",
+    "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet", "roberta",
     "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
 }  # fmt: skip
 # These know how far tokens are apart, not where they are: their max_position_embeddings does not bound the input.

@@ -61,7 +61,7 @@ def describe(folder: Path, given: Mapping[str, Any] | None = None) -> TextModel:
     architectures.check_reads_text(config)
     longest = architectures.longest(config)
     found = _found(config, sentences, given)
-    found["max_length"] = _max_length(home, longest, sentences)
+    found["max_length"] = _max_length(home, config, sentences)
     model = overridden(found, given, longest)
     pooled = sentences.pooling is not None or "pooling" in given
     architectures.check_task(config, model.task, pooled)
@@ -116,9 +116,10 @@ def _chosen(config: Config, sentences: Sentences) -> str:
     return _ACTIVATIONS.get(name, "")
 
 
-def _max_length(home: Path, longest: int | None, sentences: Sentences) -> int:
+def _max_length(home: Path, config: Config, sentences: Sentences) -> int:
     """Tokens at most, special ones included: what the files say first, and never more than there are positions."""
     tokenizer = read_json(home, "tokenizer_config.json", _TokenizerConfig) or _TokenizerConfig()
-    said = [sentences.max_length, tokenizer.model_max_length, longest]
+    longest = architectures.longest(config)
+    said = [sentences.max_length, tokenizer.model_max_length, longest, config.max_position_embeddings]
     first = next((int(length) for length in said if length is not None and 0 < length < _NO_LIMIT), DEFAULT_MAX_LENGTH)
     return first if longest is None else min(first, longest)

@@ -143,12 +143,32 @@ def test_a_network_may_know_more_ids_than_its_tokenizer(tmp_path: Path) -> None:
         ({"model_type": "mpnet", "max_position_embeddings": 514, "pad_token_id": 1}, None, {"max_seq_length": 99}, 99),
         ({"model_type": "deberta-v2", "max_position_embeddings": 512, "position_biased_input": False},
          {"model_max_length": 2048}, None, 2048),
+        ({"model_type": "deberta-v2", "max_position_embeddings": 64, "position_biased_input": False}, None, None, 64),
         ({"model_type": "t5", "max_position_embeddings": None}, None, None, 512),
     ],
 )  # fmt: skip
 def test_max_length(tmp_path: Path, config: Any, tokenizer: Any, sentences: Any, length: int) -> None:
     files = {"tokenizer_config.json": tokenizer, "sentence_bert_config.json": sentences}
     assert described(tmp_path, config, **files).max_length == length
+
+
+@pytest.mark.parametrize("name", ["Bert", "Roberta", "XLMRoberta", "MPNet", "DebertaV2", "ModernBert"])
+def test_networks_read_as_much_as_is_said(tmp_path: Path, name: str) -> None:
+    """And the next token is one too many, where positions are counted. Against transformers' own networks."""
+    torch, transformers = pytest.importorskip("torch"), pytest.importorskip("transformers")
+    sizes = {"hidden_size": 16, "num_hidden_layers": 1, "num_attention_heads": 2, "intermediate_size": 16}
+    ids = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "cls_token_id": 1, "sep_token_id": 2}
+    more = ids if name == "ModernBert" else {}
+    config = getattr(transformers, f"{name}Config")(vocab_size=9, max_position_embeddings=42, **sizes, **more)
+    network = getattr(transformers, f"{name}Model")(config).eval()
+    network.save_pretrained(folder(tmp_path, **{"model.safetensors": None}))
+    length = describe(tmp_path).max_length
+    assert length == (40 if name in ("Roberta", "XLMRoberta", "MPNet") else 42)
+    with torch.inference_mode():
+        network(input_ids=torch.full((1, length), 7))
+        if name not in ("ModernBert", "DebertaV2"):
+            with pytest.raises((IndexError, RuntimeError)):
+                network(input_ids=torch.full((1, length + 1), 7))
 
 
 # --- sentence-transformers
