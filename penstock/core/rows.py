@@ -226,11 +226,10 @@ def tensors_to_rows(signature: Signature, outputs: Tensors, *, wide: int | None 
     Values take the form that the signature gives their output (see `TensorSpec.form`). `wide`: numeric rows of at
     least so many values stay arrays (C-contiguous), for an encoder that takes them; None: none do.
     """
-    forms = {spec.name: spec for spec in signature.outputs if spec.form != "plain"}
-    values = {
-        name: _formed(forms[name], to_json(tensor)) if name in forms else _values(tensor, wide)
-        for name, tensor in outputs.items()
-    }
+    values = {name: to_json(tensor) if wide is None else _values(tensor, wide) for name, tensor in outputs.items()}
+    for spec in signature.outputs:
+        if spec.form != "plain" and spec.name in values:
+            values[spec.name] = _formed(spec, to_json(outputs[spec.name]))
     if not signature.batched:
         return [next(iter(values.values())) if len(values) == 1 else values]
     if len(values) == 1:
@@ -239,11 +238,11 @@ def tensors_to_rows(signature: Signature, outputs: Tensors, *, wide: int | None 
     return [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
 
-def _values(tensor: Tensor, wide: int | None) -> Any:
+def _values(tensor: Tensor, wide: int) -> Any:
     array = tensor.array
-    if wide is None or array.ndim < 2 or tensor.datatype in ("BYTES", "BF16") or array[:1].size < wide:
-        return to_json(tensor)
-    return list(np.ascontiguousarray(array))
+    if array.ndim > 1 and array[:1].size >= wide and tensor.datatype not in ("BYTES", "BF16"):
+        return list(np.ascontiguousarray(array))
+    return to_json(tensor)
 
 
 def _formed(spec: TensorSpec, rows: list[Any]) -> list[Any]:

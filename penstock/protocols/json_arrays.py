@@ -10,7 +10,7 @@ from typing import Any
 
 import orjson
 
-from penstock.core.tensors import Tensor, Tensors
+from penstock.core.tensors import Tensors
 
 WIDE = 32
 """Numbers from which an array is written faster as a whole than one by one."""
@@ -24,16 +24,14 @@ def encode(message: Any) -> bytes:
     return orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY)
 
 
-def writes(tensor: Tensor) -> bool:
-    """Whether `encode` takes the array as it is."""
-    return tensor.datatype not in _WITHOUT
-
-
-def size(outputs: Tensors) -> int:
-    """About how many bytes the outputs take in JSON."""
-    return sum(tensor.array.size for tensor in outputs.values()) * DIGITS
+def count(outputs: Tensors) -> int:
+    """How many values the outputs have."""
+    total = 0
+    for tensor in outputs.values():
+        total += tensor.array.size
+    return total
 
 
 def is_dense(outputs: Tensors) -> bool:
     """Whether the outputs are mostly numbers, in rows that are wide."""
-    return any(t.array.ndim > 1 and t.array[:1].size >= WIDE and writes(t) for t in outputs.values())
+    return any(t.array.ndim > 1 and t.array[:1].size >= WIDE and t.datatype not in _WITHOUT for t in outputs.values())

@@ -85,11 +85,13 @@ class Predict:
         outputs = await reply
         headers = reply_headers(reply.meta, outputs)
         outputs = chosen(outputs, request.outputs)
-        if json_arrays.size(outputs) > HEAVY:
-            body = await aside(answer, signature, outputs, reply.meta)
-        else:
-            body = answer(signature, outputs, reply.meta)
-        return HttpResponse(200, body, headers=headers, dense=json_arrays.is_dense(outputs))
+        values = json_arrays.count(outputs)
+        if values < json_arrays.WIDE:
+            return HttpResponse(200, answer(signature, outputs, reply.meta, None), headers=headers)
+        dense = json_arrays.is_dense(outputs)
+        work = (signature, outputs, reply.meta, json_arrays.WIDE if dense else None)
+        body = await aside(answer, *work) if values * json_arrays.DIGITS > HEAVY else answer(*work)
+        return HttpResponse(200, body, headers=headers, dense=dense)
 
 
 def read(body: bytes | bytearray, signature: Signature) -> tuple[PredictRequest, dict[str, Tensor]]:
@@ -106,9 +108,9 @@ def read(body: bytes | bytearray, signature: Signature) -> tuple[PredictRequest,
     return message, with_truncation(tensors, message.truncate, rows)
 
 
-def answer(signature: Signature, outputs: Tensors, meta: Meta) -> bytes:
+def answer(signature: Signature, outputs: Tensors, meta: Meta, wide: int | None) -> bytes:
     """The body: one output value per row, or an object of values when the model has several outputs."""
-    rows = tensors_to_rows(signature, outputs, wide=json_arrays.WIDE)
+    rows = tensors_to_rows(signature, outputs, wide=wide)
     return json_arrays.encode({"model": meta.model, "version": meta.version, "outputs": rows})
 
 
@@ -143,6 +145,7 @@ def tensors_of(signature: Signature, raw: msgspec.Raw) -> dict[str, Tensor]:
 
 def _reads_plain_texts(signature: Signature) -> bool:
     """Whether a row may be one text, and nothing else."""
-    first, *rest = signature.inputs or (None,)
-    alone = signature.batched and first is not None and first.datatype == "BYTES" and len(first.shape) == 1
-    return alone and (not rest or (bool(signature.task) and all(spec.optional for spec in rest)))
+    specs = signature.inputs
+    if not specs or specs[0].datatype != "BYTES" or specs[0].shape != (-1,) or not signature.batched:
+        return False
+    return len(specs) == 1 or (bool(signature.task) and all(spec.optional for spec in specs[1:]))

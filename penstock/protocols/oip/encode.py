@@ -13,6 +13,7 @@ from penstock.core.tensors import DTYPES, Tensor, Tensors, to_raw
 from penstock.protocols import json_arrays
 from penstock.protocols.answer import chosen, reply_headers
 from penstock.protocols.aside import HEAVY
+from penstock.protocols.http.encoding import WORTH_IT
 from penstock.protocols.http.message import JSON, OCTETS, HttpResponse
 from penstock.protocols.oip.decode import Infer
 from penstock.protocols.oip.messages import InferResponse, OutputTensor
@@ -23,7 +24,7 @@ _encode = msgspec.json.Encoder().encode
 
 def heavy(infer: Infer, outputs: Tensors) -> bool:
     """Whether encoding takes long: much that goes as JSON."""
-    return not (infer.binary or infer.binary_outputs) and json_arrays.size(outputs) > HEAVY
+    return not (infer.binary or infer.binary_outputs) and json_arrays.count(outputs) * json_arrays.DIGITS > HEAVY
 
 
 def encode(infer: Infer, outputs: Tensors, meta: Meta) -> HttpResponse:
@@ -38,7 +39,7 @@ def encode(infer: Infer, outputs: Tensors, meta: Meta) -> HttpResponse:
         tensors = [_json_output(name, tensor) for name, tensor in outputs.items()]
     head = _encode(InferResponse(meta.model, meta.version, tensors, infer.id))
     if not binary:
-        return HttpResponse(200, head, JSON, headers, dense=json_arrays.is_dense(outputs))
+        return HttpResponse(200, head, JSON, headers, dense=len(head) > WORTH_IT and json_arrays.is_dense(outputs))
     headers.append((b"inference-header-content-length", b"%d" % len(head)))
     return HttpResponse(200, [head, *binary], OCTETS, headers)
 
