@@ -146,7 +146,7 @@ def _columns(inputs: dict[str, Array], rows: int) -> Any:
 
 
 def _parts(sources: dict[int, Source]) -> Iterator[list[int]]:
-    """Rows whose texts are tokenized together: not too much text at once, as its tokens take a hundred times the room."""
+    """Rows whose texts are tokenized together: not too much at once, as tokens take a hundred times the room."""
     part: list[int] = []
     size = 0
     for row, source in sources.items():
