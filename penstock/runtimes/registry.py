@@ -5,7 +5,7 @@ from __future__ import annotations
 import difflib
 import importlib
 import importlib.util
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NamedTuple, cast
@@ -111,14 +111,14 @@ def check_reads(name: str, format: str) -> None:
     if format in (*found.formats, *found.also):
         return
     able = [other.name for other in _ENTRIES if format in (*other.formats, *other.also)]
-    raise ConfigError(f"the runtime {name} does not read {format}; {' and '.join(able) or 'none'} can")
+    raise ConfigError(f"the runtime {name} does not read {format}; {_listed(able) or 'none'} can")
 
 
 def check_settings(name: str, device: str, options: Iterable[str]) -> None:
     """Raises `ConfigError` for a device or an option that the runtime would not obey."""
     found = entry(name)
     if device.startswith("cuda") and not found.cuda:
-        able = " and ".join(other.name for other in _ENTRIES if other.cuda)
+        able = _listed([other.name for other in _ENTRIES if other.cuda])
         raise ConfigError(f"device: {device} is for the runtimes {able}; {name} uses the CPU")
     for option in options:
         if option not in found.options:
@@ -151,3 +151,8 @@ def _candidates(obj: object) -> list[str]:
 
 def _saves(module: ModuleType | Any) -> bool:
     return hasattr(module, "accepts") and hasattr(module, "save")
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Such as "a, b and c"."""
+    return " and ".join([", ".join(names[:-1]), names[-1]] if len(names) > 1 else names)

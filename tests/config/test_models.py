@@ -48,13 +48,13 @@ def folder_with_runtime(parent: Path, runtime: str) -> Path:
 
 
 def test_a_manifest_cannot_choose_a_runtime_that_does_not_read_the_file(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError, match="callable does not read onnx; onnx can"):
+    with pytest.raises(ConfigError, match="callable does not read onnx; onnx, openvino and text can"):
         spec(folder_with_runtime(tmp_path, "callable"))
 
 
 @pytest.mark.parametrize("runtime", ["callable", "sklearn", "xgboost"])
 def test_a_runtime_that_does_not_read_the_file_is_refused(file: Path, runtime: str) -> None:
-    with pytest.raises(ConfigError, match=f"{runtime} does not read onnx; onnx can"):
+    with pytest.raises(ConfigError, match=f"{runtime} does not read onnx; onnx, openvino and text can"):
         spec(file, runtime=runtime)
 
 
@@ -69,7 +69,7 @@ def test_only_a_named_object_is_imported(file: Path, tmp_path: Path) -> None:
 def test_a_device_that_the_runtime_would_not_use(tmp_path: Path) -> None:
     (tmp_path / "f.py").write_text("def predict(x): return x")
     source = f"{tmp_path / 'f.py'}:predict"
-    with pytest.raises(ConfigError, match="device: cuda:1 is for the runtimes onnx and torch; callable uses the CPU"):
+    with pytest.raises(ConfigError, match="device: cuda:1 is for the runtimes onnx, torch and text; callable uses the CPU"):
         spec_of("m", ModelSettings(source=source, device="cuda:1"), tmp_path)
     assert spec_of("m", ModelSettings(source=source, device="cpu"), tmp_path).device == "cpu"
 
