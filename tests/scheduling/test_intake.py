@@ -132,7 +132,7 @@ def test_replies_that_end_while_held_settle_when_released() -> None:
     shop.intake.holding = True
     shop.serve()
     shop.intake.holding = False
-    assert not (first.done or second.done)
+    assert (first.done, second.done) == (False, False)
     shop.intake.release()
     assert (answered(first), answered(second)) == ([1], [2, 3])
     shop.intake.release()
