@@ -28,6 +28,9 @@ def serve(
     trust: Annotated[list[str] | None, typer.Option(help="sha256:... of a file that may run code.")] = None,
     runtime: Annotated[str | None, typer.Option(help="Runtime to use (default: by the file's format).")] = None,
     device: Annotated[str | None, typer.Option(help="auto, cpu, cuda or cuda:N.")] = None,
+    precision: Annotated[
+        str | None, typer.Option(help="fp32, fp16, bf16, int8 or int4: converted to it once (default: as it is).")
+    ] = None,
     output: Annotated[str | None, typer.Option(help="Classifiers answer label, probabilities or both.")] = None,
     replicas: Annotated[int | None, typer.Option(help="Worker processes per model.")] = None,
     max_batch_size: Annotated[int | None, typer.Option(help="Rows in a batch at most.")] = None,
@@ -52,6 +55,7 @@ def serve(
         "trust": trust,
         "runtime": runtime,
         "device": device,
+        "precision": precision,
         "output": output,
         "replicas": replicas,
         "timeout_ms": timeout_ms,

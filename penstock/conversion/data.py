@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,8 +14,8 @@ import numpy as np
 from penstock.conversion.jobs import Sample
 from penstock.core.errors import BadInput, ConfigError
 from penstock.core.rows import rows_to_tensors
-from penstock.core.signature import Signature, TensorSpec
-from penstock.core.tensors import DTYPES, Array
+from penstock.core.signature import Signature, TensorSpec, check_shape
+from penstock.core.tensors import DTYPES, Array, bytes_array
 from penstock.core.text import PAIR, TEXT
 
 KINDS = ".csv, .jsonl, .json, .txt (one text per line), .npy and .npz"
@@ -169,7 +169,7 @@ def _inputs(table: _Table, chosen: Sequence[int], signature: Signature) -> dict[
     return {name: tensor.array for name, tensor in rows_to_tensors(counting, rows).items()}
 
 
-def _counting(signature: Signature) -> Any:
+def _counting(signature: Signature) -> Callable[[TensorSpec], TensorSpec]:
     """Rows of a model that takes one at a time are put side by side, too."""
 
     def counting(spec: TensorSpec) -> TensorSpec:
@@ -186,13 +186,14 @@ def _from_arrays(arrays: Mapping[str, Array], chosen: Sequence[int], signature: 
     missing = [spec.name for spec in wanted if spec.name not in named and not spec.optional]
     if missing:
         raise BadInput(f"missing input: {', '.join(missing)}; it has {', '.join(filter(None, arrays)) or 'one array'}")
-    return {spec.name: _typed(named[spec.name][list(chosen)], spec) for spec in wanted if spec.name in named}
+    given = [_counting(signature)(spec) for spec in wanted if spec.name in named]
+    for spec in given:
+        check_shape(spec, named[spec.name].shape)
+    return {spec.name: _typed(named[spec.name][list(chosen)], spec) for spec in given}
 
 
 def _typed(array: Array, spec: TensorSpec) -> Array:
     if spec.datatype == "BYTES":
-        from penstock.core.tensors import bytes_array
-
         return bytes_array(array.astype(object))
     if array.dtype.kind not in "biuf":
         raise BadInput(f"input {spec.name!r} takes {spec.datatype}, not {array.dtype}")

@@ -72,7 +72,8 @@ def _as_described(made: ModelSpec, spec: ModelSpec, given: Mapping[str, Any]) ->
     said = {key: value for key, value in spec.options.items() if key not in _CHOSEN} if spec.runtime == "text" else {}
     kept = ("name", "version", "batched", "device", "threads", "example", "classes", "output", "signature")
     options = {**made.options, **said, **{key: value for key, value in given.items() if key != "file"}}
-    return msgspec.structs.replace(made, options=options, **{key: getattr(spec, key) for key in kept})
+    details = {**spec.details, **made.details}
+    return msgspec.structs.replace(made, options=options, details=details, **{key: getattr(spec, key) for key in kept})
 
 
 # --- what can be derived
@@ -108,7 +109,7 @@ def missing(spec: ModelSpec, engine: Engine, precision: Precision) -> list[str]:
     if engine == "openvino" and precision in ("int8", "int4"):
         needed.append("nncf")
     if engine == "onnxruntime":
-        needed.append("onnx")
+        needed.extend(("onnx", "onnxscript") if precision == "int4" else ("onnx",))
     return [name for name in dict.fromkeys(needed) if importlib.util.find_spec(name) is None]
 
 

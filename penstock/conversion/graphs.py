@@ -18,6 +18,8 @@ Feed = dict[str, Array]
 BLOCK = 32
 """Weights that share a scale in int4."""
 _OPSET = 13
+# onnx.TensorProto.DataType
+_FLOAT, _FLOAT16, _DOUBLE = 1, 10, 11
 _MAX_BYTES = 2 * 10**9
 _MULTIPLY = ["MatMul", "Gemm", "Attention", "LSTM", "Gather", "EmbedLayerNormalization"]
 _QUANTIZED = (
@@ -33,6 +35,8 @@ def write(source: Path, target: Path, precision: Precision, calibration: Sequenc
     """
     logging.getLogger().setLevel(logging.ERROR)
     model = _read(source)
+    if precision != "fp32" and not _has_weights(model):
+        raise _nothing(model, precision)
     match precision:
         case "fp32":
             return _save(model, target, "fp32 as it is")
@@ -75,8 +79,6 @@ def _save(model: Any, target: Path, method: str) -> str:
 
 
 def _in_fp16(model: Any) -> Any:
-    if not _has(model, lambda node: True, _floats(model)):
-        raise _nothing(model, "fp16")
     from onnxruntime.transformers.float16 import convert_float_to_float16
 
     return _guarded(lambda: convert_float_to_float16(model, keep_io_types=True))
@@ -163,13 +165,12 @@ def _guarded(make: Callable[[], Any]) -> Any:
         raise ModelFileError(f"ONNX Runtime cannot quantize this graph: {text}", detail=str(error)) from error
 
 
-def _floats(model: Any) -> set[str]:
-    """Names of the FP32 weights."""
-    return {tensor.name for tensor in model.graph.initializer if tensor.data_type == 1}
-
-
-def _has(model: Any, wanted: Callable[[Any], bool], names: set[str]) -> bool:
-    return any(wanted(node) and names.intersection(node.input) for node in model.graph.node)
+def _has_weights(model: Any) -> bool:
+    """Whether a node of the graph multiplies by floats that are in the file."""
+    kinds = (*_MULTIPLY, "Conv", "ConvTranspose", "GRU", "RNN")
+    weights = {tensor.name for tensor in model.graph.initializer if tensor.data_type in (_FLOAT, _FLOAT16, _DOUBLE)}
+    weights |= {name for node in model.graph.node if node.op_type == "Constant" for name in node.output}
+    return any(node.op_type in kinds and weights.intersection(node.input) for node in model.graph.node)
 
 
 def _check_changed(model: Any, target: Path, precision: str) -> None:
