@@ -16,7 +16,7 @@ SHORTEST = 8
 _STEPS = ((32, 4), (64, 8), (128, 16), (256, 32), (512, 64))
 _BEYOND = 256
 # What a call costs besides its tokens, in tokens; the most tokens that a call takes, unless it is one row.
-CALL = 24
+CALL = 32
 MOST = 1024
 
 
