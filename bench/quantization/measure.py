@@ -89,7 +89,7 @@ def quantize(source: Source, way: str, words: list[str], folder: Path, seconds: 
 
 
 def _last(text: str) -> str:
-    return (text.strip().splitlines() or ["no word"])[-1][:300]
+    return (text.strip().splitlines() or ["no word"])[-1].removeprefix("penstock: ")[:300]
 
 
 def _tell(seen: Quantized) -> None:

@@ -10,9 +10,7 @@ from bench.results import Quantized, Results
 
 # `penstock quantize` writes nothing by itself when more is lost.
 _MAX_LOSS = 0.01
-_HEAD = (
-    "way", "size", "one row, p50", "rows/s in batches", "×", "answers", "loss", "≤ 1 %",
-)  # fmt: skip
+_HEAD = ("way", "size", "one row, p50", "rows/s in batches", "×", "rows judged", "answers", "loss", "≤ 1 %")
 
 
 def section(results: Results, found: Sequence[Quantized]) -> str:
@@ -26,18 +24,16 @@ def section(results: Results, found: Sequence[Quantized]) -> str:
 
 def _model(model: str, found: Sequence[Quantized]) -> str:
     done = [seen for seen in found if not seen.refused]
-    refused = [f"- {seen.way}: {seen.refused}" for seen in found if seen.refused]
-    judged = "; ".join(dict.fromkeys(_judged(seen) for seen in done))
-    methods = [f"- {seen.way}: {seen.report['method']}." for seen in done]
-    rows = [_row(seen) for seen in done]
-    return joined(f"**{model}**{f': {judged}.' if judged else ''}", table(_HEAD, rows) if rows else "",
-                  "\n".join([*methods, *refused]))  # fmt: skip
+    rows = table(_HEAD, map(_row, done)) if done else ""
+    methods = [f"- {seen.way}: {seen.refused or seen.report['method']}." for seen in found]
+    return joined(f"**{model}**{_judged(done)}", rows, "\n".join(methods))
 
 
-def _judged(seen: Quantized) -> str:
-    measured = seen.report["measured"]
-    quality = measured["quality"]
-    return f"{seen.way} against {seen.report['before']} on {quality['rows']} rows, {quality['measure']}"
+def _judged(done: Sequence[Quantized]) -> str:
+    """What each is compared with, and what counts as loss."""
+    compared = dict.fromkeys(seen.report["before"] for seen in done)
+    losses = dict.fromkeys(seen.report["measured"]["quality"]["measure"] for seen in done)
+    return f": beside {' or '.join(compared)}; the loss is {' or '.join(losses)}." if done else ""
 
 
 def _row(seen: Quantized) -> list[str]:
@@ -49,6 +45,7 @@ def _row(seen: Quantized) -> list[str]:
         f"{before['p50_ms']:.2f} → {after['p50_ms']:.2f} ms",
         f"{before['rows_per_s']:,.0f} → {after['rows_per_s']:,.0f}",
         f"{after['rows_per_s'] / before['rows_per_s']:.2f}",
+        f"{quality['rows']:,}",
         ", ".join(_figures(quality["figures"])),
         f"{quality['loss']:.2%}",
         "yes" if quality["loss"] <= _MAX_LOSS else "**no**",

@@ -42,7 +42,11 @@ class Queries:
 
     def lengths(self, texts: list[str]) -> list[int]:
         """The number of tokens of each, by the tokenizer."""
-        return [len(encoding.ids) for encoding in self._tokenizer.encode_batch(texts)]
+        return [len(ids) for ids in self.tokens(texts)]
+
+    def tokens(self, texts: list[str]) -> list[list[int]]:
+        """The token ids of each, the special ones included."""
+        return [encoding.ids for encoding in self._tokenizer.encode_batch(texts)]
 
     def _new(self, tokens: int) -> str:
         while True:
