@@ -21,6 +21,7 @@ _ROWS, _LENGTH = "rows", "tokens"
 # Rows and tokens of the inputs that are compared: not the traced shape, short, long, uneven, and at the limit.
 _SHAPES = ((1, 3), (2, 8), (3, 33), (4, 17), (2, 100), (1, 300), (1, 512))
 _TRACED = (2, 9)
+_PADDED = (3, 21)
 
 
 def export(network: Network, target: Path) -> str:
@@ -107,6 +108,7 @@ def agreement(network: Network, engine: Engine, longest: int) -> dict[str, float
     A trace keeps the decisions that the network took for one shape; other rows, lengths and paddings show whether
     it took any. `longest`: tokens that the model reads at most.
     """
+    _check_padding(network)
     worst, shapes = 0.0, 0
     for rows, length in _SHAPES:
         if length > longest:
@@ -124,6 +126,19 @@ def agreement(network: Network, engine: Engine, longest: int) -> dict[str, float
             )
         worst, shapes = max(worst, difference), shapes + 1
     return {"shapes": shapes, "difference_max": worst}
+
+
+def _check_padding(network: Network) -> None:
+    """Raises `ModelFileError` when what a row is padded with changes its answer: rows of requests share batches."""
+    ids, mask = drawn(network, *_PADDED)
+    for row, answer in enumerate(network.run(ids, mask)):
+        real = int(mask[row].sum())
+        alone = network.run(ids[row : row + 1, :real], mask[row : row + 1, :real])[0]
+        padded = answer[:real] if alone.ndim == 2 else answer
+        difference = _difference(alone[None], padded[None], np.ones((1, real)))
+        if not difference <= TOLERANCE:
+            much = f"by {difference:.2g}, relative to the largest"
+            raise refused(network, f"padding changes its answers ({much}): it obeys no attention mask")
 
 
 def _answer(engine: Engine, ids: Array, mask: Array, network: Network) -> Array:
