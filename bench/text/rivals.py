@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 from bench import peers
@@ -14,6 +15,7 @@ from bench.venvs import installed_versions
 from bench.wrk import Stream
 
 FASTAPI = "FastAPI + transformers + torch"
+FASTAPI_ONE = "FastAPI + transformers + torch, one thread"
 INFINITY = "infinity-emb"
 FP32_COSINE = 0.999
 # Loading torch, and infinity's own warm-up, take their time on a busy machine.
@@ -31,6 +33,14 @@ def fastapi(material: Material) -> Entrant:
 def fastapi_repeating(material: Material) -> Entrant:
     """The same under the load whose queries come back; it keeps no answers."""
     return _fastapi(material, material.repeating(PLAIN.body))
+
+
+def fastapi_one_thread(material: Material) -> Entrant:
+    """What a careful author makes of it: requests run beside each other anyhow, so torch need not split each."""
+    found = _fastapi(material, material.plain(PLAIN.body))
+    note = "the same with OMP_NUM_THREADS=1, so that concurrent requests do not compete for the cores"
+    env = {**found.contestant.env, "OMP_NUM_THREADS": "1"}
+    return replace(found, contestant=replace(found.contestant, name=FASTAPI_ONE, note=note, env=env))
 
 
 def infinity(material: Material) -> Entrant:
