@@ -138,12 +138,15 @@ def test_answers_outlive_the_next_batch(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize("threads", [1, 2])
+@pytest.mark.parametrize("inference", ["f32", "bf16"])
 @pytest.mark.parametrize("operation", ["add", "matmul"])
-def test_a_wrong_shape_is_the_callers_fault_and_nobody_elses(tmp_path: Path, operation: str, threads: int) -> None:
+def test_a_wrong_shape_is_the_callers_fault_and_nobody_elses(
+    tmp_path: Path, operation: str, inference: str, threads: int
+) -> None:
     ops = ov().opset13
     a, b = ops.parameter([-1, -1], np.float32, name="a"), ops.parameter([-1, -1], np.float32, name="b")
     y = ops.add(a, b) if operation == "add" else ops.matmul(a, b, False, False)
-    runtime = load(written(tmp_path, [named(y, "y")], [a, b], threads=threads))
+    runtime = load(written(tmp_path, [named(y, "y")], [a, b], threads=threads, options={"inference": inference}))
     good = {"a": np.full((2, 2), 3, np.float32), "b": np.eye(2, dtype=np.float32)}
     wanted = runtime.run(good)["y"].tolist()
     for _ in range(2):

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from penstock.core.errors import BadInput, BadRows
+from penstock.runtimes.text.reading import lower
 from tests.runtimes.text.tiny import LONGEST, Tiny, loaded, texts, token_ids
 
 
@@ -117,6 +118,11 @@ def test_pairs_where_the_model_takes_none_or_must(embedder: Tiny, reranker: Tiny
     required = {spec.name: not spec.optional for spec in runtime.signature.inputs}
     assert required == {"text": True, "text_pair": True, "token_ids": False, "truncate": False}
     assert refusals(runtime, text=texts(["a"])) == {0: "this model compares two texts: send text and text_pair"}
+
+
+def test_lower_case_moves_no_character() -> None:
+    assert lower("ÄİB ẞc") == "äib ßc"
+    assert lower("AΣ") == "AΣ".lower()
 
 
 def test_no_mask_to_fill(filler: Tiny) -> None:
