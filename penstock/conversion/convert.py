@@ -69,10 +69,19 @@ def _written(job: Convert, model: TextModel, graph: ModelSpec, say: Say) -> Made
     calibration = feeds.texts(graph, model, job.sample) if job.sample is not None else []
     if job.engine == "openvino":
         trial = feeds.texts(graph, model, None) if job.precision == "int4" else []
-        return _ir(job, lambda: openvino.read_model(graph), calibration, trial)
+        return _ir(job, lambda: _readable(graph), calibration, trial)
     method = graphs.write(Path(graph.path), Path(job.folder) / GRAPH, job.precision, calibration)
     options = {"inference": "f32", "dynamic_quantization": 0}
     return Made(file=GRAPH, format="onnx", runtime="text", options=options, method=method)
+
+
+def _readable(graph: ModelSpec) -> Any:
+    """The graph as OpenVINO reads it; what it cannot read, ONNX Runtime may."""
+    try:
+        return openvino.read_model(graph)
+    except ModelFileError as error:
+        hint = f"{error.message}; options: {{engine: onnxruntime}} converts it for ONNX Runtime instead"
+        raise ModelFileError(hint, detail=error.detail) from error
 
 
 def _ir(job: Convert, read: Callable[[], Any], calibration: Sequence[feeds.Feed], trial: Sequence[feeds.Feed]) -> Made:

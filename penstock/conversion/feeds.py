@@ -92,9 +92,9 @@ def own(model: TextModel, tokenizer: Tokenizer) -> Feed:
 
 
 def _masked(text: str, mask: str) -> str:
-    """The text with a mask in place of a word in its middle."""
+    """The text with a mask in place of an early word, so that no cut loses it."""
     parts = text.split()
-    parts[len(parts) // 2] = mask
+    parts[min(2, len(parts) - 1)] = mask
     return " ".join(parts)
 
 

@@ -19,7 +19,7 @@ import pytest
 from penstock.conversion import child, derive, quality
 from penstock.conversion.jobs import Convert, Sample
 from penstock.conversion.sentences import TEXTS
-from penstock.core.errors import ConfigError, MissingExtra, ModelFileError
+from penstock.core.errors import ConfigError, MissingExtra, ModelFileError, SetupError
 from penstock.core.model import ModelSpec
 from penstock.core.tensors import Array, bytes_array
 from penstock.core.text import Precision
@@ -289,6 +289,19 @@ def test_calibration_is_for_int8(classifier: Trained, tmp_path: Path) -> None:
         derive.check(spec, "bf16", Sample(file="d.txt"))
     with pytest.raises(ConfigError, match="there is no"):
         derive.check(spec, "int8", Sample(file=str(tmp_path / "d.txt")))
+
+
+def test_calibration_is_not_for_transformers_on_onnx_runtime(classifier: Trained, tmp_path: Path) -> None:
+    spec = folders.spec(classifier.folder, options={"engine": "onnxruntime"})
+    with pytest.raises(ConfigError, match="calibrated int8 is for OpenVINO"):
+        derive.check(spec, "int8", Sample(file=str(tmp_path / "d.txt")))
+
+
+def test_a_disk_that_is_too_small(tmp_path: Path, own_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder, _ = folders.random(tmp_path / "bert", "bert", "embedding")
+    monkeypatch.setattr(derive, "_ROOM", 10**12)
+    with pytest.raises(SetupError, match="the disk of the model cache is full; free some space, or set PENSTOCK_CACHE"):
+        made(folder)
 
 
 def test_the_manifest_says_where_it_is_from(classifier: Trained) -> None:

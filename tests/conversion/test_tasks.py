@@ -1,0 +1,78 @@
+"""Every task of text models in int8, compared with itself in fp32 by what clients get."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from penstock.conversion import feeds, measuring
+from penstock.conversion.convert import convert
+from penstock.conversion.jobs import Convert, Measure
+from penstock.core.model import ModelSpec
+from penstock.core.text import Precision, Task
+from tests.conversion import folders
+
+pytest.importorskip("openvino")
+pytest.importorskip("nncf")
+pytest.importorskip("transformers")
+FIGURES = {
+    "reranking": "order_kept",
+    "token-classification": "entity_f1",
+    "fill-mask": "best_candidate_agreement",
+    "embedding": "cosine_median",
+}
+
+
+@pytest.fixture(autouse=True)
+def _quiet() -> Iterator[None]:
+    """Libraries warn of themselves; conversion runs them in a process where nobody listens."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
+
+
+def made(source: ModelSpec, folder: Path, precision: Precision, **changes: Any) -> ModelSpec:
+    """What the converter's process makes, made in this one."""
+    folder.mkdir()
+    job = Convert(spec=source, folder=str(folder), precision=precision, engine=changes.pop("engine", "openvino"))
+    found = convert(job, lambda text: None)
+    return msgspec.structs.replace(
+        source, path=str(folder / found.file), format=found.format, options=found.options, precision=precision
+    )
+
+
+def compared(before: ModelSpec, after: ModelSpec) -> Any:
+    return measuring.measure(Measure(before=before, after=after), lambda text: None).quality
+
+
+@pytest.mark.parametrize(
+    ("family", "task"),
+    [("bert", "reranking"), ("distilbert", "token-classification"), ("roberta", "fill-mask"), ("mpnet", "embedding")],
+)
+def test_a_task_in_int8(family: str, task: Task, tmp_path: Path) -> None:
+    folder, _ = folders.random(tmp_path / family, family, task)
+    plain = made(folders.spec(folder), tmp_path / "fp32", "fp32")
+    small = made(plain, tmp_path / "int8", "int8")
+    same, found = compared(plain, plain), compared(plain, small)
+    assert (same.loss, same.data) == (pytest.approx(0, abs=1e-6), feeds.OWN)
+    assert same.figures[FIGURES[task]] == pytest.approx(1)
+    assert (found.task, found.rows) == (task, 154)
+    assert 0 < found.loss < 0.25 or found.figures[FIGURES[task]] > 0.75
+    weights = [Path(spec.path).with_suffix(".bin").stat().st_size for spec in (plain, small)]
+    assert weights[1] < 0.5 * weights[0]
+
+
+def test_a_folder_that_holds_an_onnx_file(tmp_path: Path) -> None:
+    folder, _ = folders.random(tmp_path / "bert", "bert", "classification")
+    exported = made(folders.spec(folder), tmp_path / "onnx", "fp32", engine="onnxruntime")
+    Path(exported.path).rename(folder / "model.onnx")
+    spec = folders.spec(folder)
+    assert spec.format == "onnx"
+    small = made(spec, tmp_path / "int8", "int8")
+    assert small.format == "openvino"
+    assert compared(spec, small).figures["label_agreement"] > 0.9
