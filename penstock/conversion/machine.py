@@ -50,10 +50,16 @@ def cuda_arithmetic() -> str | None:
     Signs that cost nothing come first (a CUDA build of PyTorch, an NVIDIA device, CUDA_VISIBLE_DEVICES); only where
     they speak for it, a process of its own asks PyTorch, so that a server never imports it.
     """
-    if not _may_have_cuda():
-        return None
+    return _asked_of_torch() if _may_have_cuda() else None
+
+
+@functools.cache
+def _asked_of_torch() -> str | None:
     command = [sys.executable, "-P", "-c", _PROBE]
-    asked = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_S, check=False)
+    try:
+        asked = subprocess.run(command, capture_output=True, text=True, timeout=_PROBE_S, check=False)
+    except subprocess.TimeoutExpired:
+        return None
     words = asked.stdout.split()
     if asked.returncode or words[:1] != ["True"]:
         return None
@@ -63,7 +69,8 @@ def cuda_arithmetic() -> str | None:
 def _may_have_cuda() -> bool:
     if os.environ.get("CUDA_VISIBLE_DEVICES", "all") in ("", "-1", "none"):
         return False
-    return Path("/dev/nvidia0").exists() and importlib.util.find_spec("torch") is not None and not _cpu_build()
+    devices = [*Path("/dev").glob("nvidia[0-9]*"), *Path("/dev").glob("dxg")]
+    return bool(devices) and importlib.util.find_spec("torch") is not None and not _cpu_build()
 
 
 def _cpu_build() -> bool:

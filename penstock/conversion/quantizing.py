@@ -14,10 +14,11 @@ from penstock.conversion import child, derive, machine
 from penstock.conversion.jobs import Measure, Measured, Sample
 from penstock.core.errors import ConfigError, ModelFileError
 from penstock.core.model import ModelSpec
-from penstock.core.text import Precision
+from penstock.core.text import Precision, TextModel
 from penstock.repository import saving
 from penstock.repository.manifest import MANIFEST, read_manifest
 from penstock.runtimes import external_data, registry
+from penstock.runtimes.text.engines.choice import choose
 
 Say = Callable[[str], None]
 
@@ -132,7 +133,7 @@ def _report(wish: Wish, before: ModelSpec, after: ModelSpec, measured: Measured)
     return Report(
         precision=wish.precision,
         method=str(made.get("method", "")),
-        before=f"{before.precision or before.format} on {_engine(before)}",
+        before=f"{before.precision or 'original'} on {_engine(before)}",
         size=Size(before=bytes_of(before), after=bytes_of(after)),
         measured=measured,
         processor=f"{machine.processor()}, {machine.cores()} cores, {platform.system()}",
@@ -141,9 +142,9 @@ def _report(wish: Wish, before: ModelSpec, after: ModelSpec, measured: Measured)
 
 
 def _engine(spec: ModelSpec) -> str:
-    return {"openvino": "OpenVINO", "onnx": "ONNX Runtime"}.get(
-        spec.format if spec.runtime == "text" else spec.runtime, spec.runtime
-    )
+    """What runs a version, for people."""
+    name = choose(spec, msgspec.convert(spec.options, TextModel)) if spec.runtime == "text" else spec.runtime
+    return {"openvino": "OpenVINO", "onnx": "ONNX Runtime", "onnxruntime": "ONNX Runtime"}.get(name, name)
 
 
 def bytes_of(spec: ModelSpec) -> int:

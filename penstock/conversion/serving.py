@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib.util
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -10,7 +11,7 @@ import msgspec
 from penstock.conversion import derive, machine
 from penstock.conversion.derive import WEIGHTS
 from penstock.conversion.jobs import Sample
-from penstock.core.errors import ConfigError
+from penstock.core.errors import ConfigError, MissingExtra
 from penstock.core.model import ModelSpec
 from penstock.core.text import Precision
 
@@ -75,7 +76,9 @@ def _torch(spec: ModelSpec, precision: Precision | None) -> str | None:
 def _by_torch(spec: ModelSpec, precision: Precision | None, usual: str, given: Mapping[str, Any]) -> ModelSpec:
     """The folder as it is, computed by PyTorch: in 16 bits on a GPU unless the settings say otherwise."""
     if precision in ("int8", "int4"):
-        raise ConfigError(f"precision: {precision} is for the CPU; PyTorch on a GPU computes in bf16, fp16 or fp32")
+        raise ConfigError(f"precision: {precision} is for the CPU, on OpenVINO; PyTorch computes in bf16, fp16 or fp32")
+    if importlib.util.find_spec("transformers") is None:
+        raise MissingExtra(f"{spec.name} on PyTorch needs the extra: pip install 'penstock[convert]'")
     inference = given.get("inference") or (usual if precision is None else _INFERENCE[precision])
     names = {value: key for key, value in _INFERENCE.items()}
     options = {**spec.options, "engine": "torch", "inference": inference}

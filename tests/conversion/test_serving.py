@@ -90,7 +90,7 @@ def test_the_gpu_is_looked_for_without_importing_torch(monkeypatch: pytest.Monke
     monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "")
     assert machine.cuda_arithmetic() is None
     monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
-    if not Path("/dev/nvidia0").exists():
+    if not [*Path("/dev").glob("nvidia*")]:
         assert machine.cuda_arithmetic() is None
 
 

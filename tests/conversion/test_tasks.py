@@ -62,7 +62,7 @@ def test_a_task_in_int8(family: str, task: Task, tmp_path: Path) -> None:
     assert (same.loss, same.data) == (pytest.approx(0, abs=1e-6), feeds.OWN)
     assert same.figures[FIGURES[task]] == pytest.approx(1)
     assert (found.task, found.rows) == (task, 154)
-    assert 0 < found.loss < 0.25 or found.figures[FIGURES[task]] > 0.75
+    assert found.loss < 0.25
     weights = [Path(spec.path).with_suffix(".bin").stat().st_size for spec in (plain, small)]
     assert weights[1] < 0.5 * weights[0]
 
