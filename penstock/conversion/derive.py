@@ -26,7 +26,7 @@ from penstock.runtimes import external_data, registry
 
 CONVERTER = 1
 """Raise it when the same source comes out differently, so that nothing old is served."""
-WEIGHTS = ("safetensors", "torch-pickle")
+_WEIGHTS = ("safetensors", "torch-pickle")
 _GRAPHS = ("onnx", "openvino")
 _EXACT = ("", "fp32", "fp16", "bf16")
 # Whose versions decide how a derived model comes out.
@@ -82,9 +82,14 @@ def _as_described(made: ModelSpec, spec: ModelSpec, given: Mapping[str, Any]) ->
 # --- what can be derived
 
 
+def is_weights(spec: ModelSpec) -> bool:
+    """Whether it is a text model's folder of weights, which no CPU engine runs as it is."""
+    return spec.runtime == "text" and spec.format in _WEIGHTS
+
+
 def check(spec: ModelSpec, precision: Precision, sample: Sample | None) -> None:
     """Raises `ConfigError` or `ModelFileError` for what no conversion can do, before anything is begun."""
-    if spec.format not in (*WEIGHTS, *_GRAPHS):
+    if not is_weights(spec) and spec.format not in _GRAPHS:
         raise ModelFileError(
             f"{spec.name} is a {spec.format} model, whose precision cannot be changed; export it to ONNX first "
             "(scikit-learn: skl2onnx, PyTorch: torch.onnx.export) and name the .onnx file"
@@ -113,7 +118,7 @@ def engine_for(spec: ModelSpec, precision: Precision) -> Engine:
 
 def missing(spec: ModelSpec, engine: Engine, precision: Precision) -> list[str]:
     """The libraries that a conversion needs and that are not installed."""
-    needed = [engine, *(_EXPORTING if spec.format in WEIGHTS else ())]
+    needed = [engine, *(_EXPORTING if is_weights(spec) else ())]
     if engine == "openvino" and precision in ("int8", "int4"):
         needed.append("nncf")
     if engine == "onnxruntime":
@@ -169,7 +174,7 @@ def _short(parts: Mapping[str, Any]) -> str:
 
 
 def _versions(spec: ModelSpec, engine: Engine) -> dict[str, str]:
-    names = (*_LIBRARIES[engine], *(_EXPORTING if spec.format in WEIGHTS else ()))
+    names = (*_LIBRARIES[engine], *(_EXPORTING if is_weights(spec) else ()))
     return {name: _version(name) for name in names}
 
 
@@ -187,7 +192,7 @@ def _make(spec: ModelSpec, folder: Path, precision: Precision, engine: Engine, s
     check_installed(spec, precision)
     _check_room(spec, folder)
     # Weights become a graph once; every other precision is made from that.
-    graph = resolved(spec, "fp32", None, say) if spec.format in WEIGHTS and precision != "fp32" else spec
+    graph = resolved(spec, "fp32", None, say) if is_weights(spec) and precision != "fp32" else spec
     title = {"openvino": "OpenVINO", "onnxruntime": "ONNX Runtime"}[engine]
     say(f"converting {spec.name} to {precision} for {title}, once")
     began = time.perf_counter()

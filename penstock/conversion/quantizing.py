@@ -84,7 +84,7 @@ def derive_and_measure(spec: ModelSpec, wish: Wish, say: Say) -> Outcome:
 
 def prepared(spec: ModelSpec, wish: Wish) -> tuple[ModelSpec, Sample | None, Sample | None]:
     """The source for the CPU, the rows to calibrate on, and those to measure by. Raises what is wrong with the wish."""
-    if wish.precision == spec.precision and spec.format not in derive.WEIGHTS:
+    if wish.precision == spec.precision and not derive.is_weights(spec):
         raise ConfigError(f"{spec.name} is in {wish.precision} already")
     if wish.data is None:
         if wish.label is not None:
@@ -103,7 +103,7 @@ def _on_cpu(spec: ModelSpec) -> ModelSpec:
 
 def _unchanged(spec: ModelSpec, say: Say) -> ModelSpec:
     """What would be served without a change of precision."""
-    return derive.resolved(spec, "fp32", None, say) if spec.format in derive.WEIGHTS else spec
+    return derive.resolved(spec, "fp32", None, say) if derive.is_weights(spec) else spec
 
 
 def _with_runtime(spec: ModelSpec) -> ModelSpec:

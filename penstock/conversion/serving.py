@@ -9,7 +9,6 @@ from typing import Any
 import msgspec
 
 from penstock.conversion import derive, machine
-from penstock.conversion.derive import WEIGHTS
 from penstock.conversion.jobs import Sample
 from penstock.core.errors import ConfigError, MissingExtra
 from penstock.core.model import ModelSpec
@@ -33,7 +32,7 @@ def servable(
     """
     if not needed(spec, precision, calibration):
         return spec
-    if weights_of_text(spec) and (engine := _torch(spec, precision)):
+    if derive.is_weights(spec) and (engine := _torch(spec, precision)):
         return _by_torch(spec, precision, engine, given)
     return derive.resolved(spec, precision, calibration, say, given)
 
@@ -44,18 +43,13 @@ def check(spec: ModelSpec, precision: Precision | None, calibration: Sample | No
         derive.check(spec, precision or "fp32", calibration)
 
 
-def weights_of_text(spec: ModelSpec) -> bool:
-    """Whether it is a text model's folder of weights, which no CPU engine runs as it is."""
-    return spec.runtime == "text" and spec.format in WEIGHTS
-
-
 def needed(spec: ModelSpec, precision: Precision | None, calibration: Sample | None) -> bool:
     """Whether the source is not what is served. A model that has the precision already is taken as it is."""
     if calibration is not None and precision != "int8":
         raise ConfigError(f"calibration is for precision: int8, not for {precision or 'a model as it is'}")
     # Graphs that say nothing are in fp32, or in what somebody else chose: either way they are served as they are.
     same = precision in (None, spec.precision) or (precision == "fp32" and not spec.precision)
-    return weights_of_text(spec) or not same
+    return derive.is_weights(spec) or not same
 
 
 # --- on PyTorch

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
 import json
 import os
@@ -19,7 +20,7 @@ import pytest
 from penstock.conversion import child, derive, quality
 from penstock.conversion.jobs import Convert, Sample
 from penstock.conversion.sentences import TEXTS
-from penstock.core.errors import ConfigError, MissingExtra, ModelFileError, SetupError
+from penstock.core.errors import ConfigError, MissingExtra, ModelFileError, SetupError, UntrustedFile
 from penstock.core.model import ModelSpec
 from penstock.core.tensors import Array, bytes_array
 from penstock.core.text import Precision
@@ -275,6 +276,24 @@ def test_models_that_are_no_graphs(iris: Any) -> None:
     with pytest.raises(
         ModelFileError, match=r"iris_sk is a .* model, whose precision cannot be changed; export it to ONNX"
     ):
+        derive.check(spec, "int8", None)
+
+
+def test_a_pickle_of_weights_is_converted_when_it_is_trusted(tmp_path: Path, own_cache: Path) -> None:
+    folder, module = folders.random(tmp_path / "bert", "bert", "embedding")
+    (folder / "model.safetensors").unlink()
+    torch.save(module.state_dict(), folder / "pytorch_model.bin")
+    digest = hashlib.sha256((folder / "pytorch_model.bin").read_bytes()).hexdigest()
+    with pytest.raises(UntrustedFile, match=digest):
+        folders.spec(folder)
+    spec = derive.resolved(folders.spec(folder, trust=frozenset({f"sha256:{digest}"})), None, None, lambda text: None)
+    assert spec.details["derived_from"]["format"] == "torch-pickle"
+    assert spec.details["report"]["agreement"]["difference_max"] < 1e-5
+
+
+def test_a_pickled_module_is_no_folder_of_weights(tmp_path: Path) -> None:
+    spec = ModelSpec(name="m", runtime="torch", path=str(tmp_path / "m.pt"), format="torch-pickle")
+    with pytest.raises(ModelFileError, match="export it to ONNX first"):
         derive.check(spec, "int8", None)
 
 
