@@ -9,6 +9,7 @@ import msgspec
 import numpy as np
 
 from penstock.core.clock import Clock
+from penstock.core.errors import TooLarge
 from penstock.core.model import Models
 from penstock.core.request import Handler, Request
 from penstock.core.tensors import Tensor, Tensors, object_array
@@ -47,6 +48,8 @@ NOT_OFFERED = {
 }
 PATHS = {"/v1/rerank": "1", "/rerank": "1", "/v2/rerank": "2"}
 """Every path, with the version of Cohere's API that it belongs to."""
+MAX_QUERIES = 64 * 2**20
+"""Bytes of the query over all documents: it is read again with each, so a small body could make very much text."""
 
 
 class RerankRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False, kw_only=True):
@@ -105,10 +108,13 @@ def read_request(body: bytes | bytearray) -> tuple[RerankRequest, dict[str, Tens
             raise wrong(name, f"{name} is not offered: {says}")
     if not message.query:
         raise wrong("query", "query is empty; send at least one character")
-    rows = len(message.documents)
+    query, rows = message.query.encode(), len(message.documents)
     check_count("documents", rows)
+    if len(query) * rows > MAX_QUERIES:
+        says = f"query has {len(query)} bytes, at most {MAX_QUERIES // rows} with {rows} documents; shorten it"
+        raise wrong("query", f"{says}, or send fewer documents at a time", TooLarge)
     tensors = {
-        TEXT: Tensor("BYTES", object_array([message.query.encode()] * rows, (rows,))),
+        TEXT: Tensor("BYTES", object_array([query] * rows, (rows,))),
         PAIR: text_tensor([text_of(document, index) for index, document in enumerate(message.documents)]),
     }
     return message, with_truncation(tensors, message.truncate, rows)

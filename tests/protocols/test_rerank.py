@@ -47,6 +47,13 @@ def test_the_first_few_and_their_documents() -> None:
     assert "document" not in found["results"][0]
 
 
+def test_a_query_that_is_long_with_so_many_documents() -> None:
+    status, found = ask(text_doors(), query="q" * 200_000, documents=["d"] * 8000)
+    assert (status, found["error"]["param"]) == (413, "query")
+    assert "200000 bytes, at most 8388 with 8000 documents" in found["error"]["message"]
+    assert ask(text_doors(), query="q " * 4000, documents=["d"] * 8, truncate=True)[0] == 200
+
+
 def test_scores_read_back_as_the_same_float32() -> None:
     scores = np.random.default_rng(0).random(4, np.float32)
     doors = text_doors(answer=lambda t: {"score": Tensor.of(scores), **read(t)})
