@@ -14,7 +14,7 @@ from penstock.core.signature import Fit, Signature
 from penstock.core.tensors import Tensors
 from penstock.scheduling.dispatcher import Dispatcher
 from penstock.scheduling.ticket import KeyMaker, Parts, Span, cut, spans
-from penstock.scheduling.work import Work
+from penstock.scheduling.work import OnEnd, Work
 from penstock.telemetry.logs import logger
 from penstock.telemetry.recorder import Recorder
 
@@ -75,7 +75,7 @@ class Intake:
         if size is not None and rows > size:
             self._check_pieces(-(-rows // size), f"{self._dispatcher.queue.capacity * size} rows")
             return self._queue_pieces(request, tensors, spans(rows, size), now)
-        work = self._work(request, tensors, rows, now)
+        work = self._work(request, tensors, rows, now, self._ended)
         reply = work.owner = Reply(Meta(*self._labels), partial(self._cancel, work))
         self._dispatcher.submit(work, now)
         return reply
@@ -85,9 +85,8 @@ class Intake:
         parts = Parts(self._ended, self._cancel)
         reply = parts.owner = Reply(Meta(*self._labels), partial(self._cancel_all, parts))
         for start, stop in pieces:
-            work = self._work(request, cut(tensors, start, stop), stop - start, now)
+            work = self._work(request, cut(tensors, start, stop), stop - start, now, parts.part_ended)
             work.first = start
-            work.on_end = parts.part_ended
             parts.works.append(work)
         for number, work in enumerate(parts.works):
             try:
@@ -106,12 +105,12 @@ class Intake:
             raise TooLarge(f"at most {most} in one request; send it in several")
         queue.check_room(pieces)
 
-    def _work(self, request: Request, tensors: Tensors, rows: int, now: float) -> Work:
+    def _work(self, request: Request, tensors: Tensors, rows: int, now: float, on_end: OnEnd) -> Work:
         deadline = request.deadline if request.deadline != NEVER else now + self._limits.timeout_s
         if deadline > now + self._limits.max_timeout_s:
             raise BadInput(f"timeout_ms may be at most {self._limits.max_timeout_s * 1000:.0f} for this model")
         key = self._keys.key(tensors) if rows else ("no rows",)
-        return Work(tensors, rows, self._ended, key=key, level=request.priority, deadline=deadline)
+        return Work(tensors, rows, on_end, key=key, level=request.priority, deadline=deadline)
 
     def _check_outputs(self, names: tuple[str, ...]) -> None:
         known = self._signature.output_names()

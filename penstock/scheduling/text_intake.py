@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 from penstock.core.errors import PenstockError
 from penstock.core.reply import Outcome, Reply
 from penstock.core.request import Request
@@ -11,7 +13,7 @@ from penstock.core.text import TOKENS
 from penstock.scheduling.dispatcher import Dispatcher
 from penstock.scheduling.intake import Intake, Limits
 from penstock.scheduling.tokens import LaneKey, TokenMeter, band, slices
-from penstock.scheduling.work import Work
+from penstock.scheduling.work import OnEnd, Work
 from penstock.telemetry.recorder import Recorder
 
 
@@ -42,15 +44,16 @@ class TextIntake(Intake):
                 return self._queue_pieces(request, tensors, pieces, now)
         return super()._queue(request, tensors, rows, now)
 
-    def _work(self, request: Request, tensors: Tensors, rows: int, now: float) -> Work:
-        work = super()._work(request, tensors, rows, now)
+    def _work(self, request: Request, tensors: Tensors, rows: int, now: float, on_end: OnEnd) -> Work:
+        work = super()._work(request, tensors, rows, now, partial(self._counted, on_end))
         work.size = sum(self.meter.rows(tensors))
         work.key = LaneKey(work.key, band(work.size // max(1, rows)))
         return work
 
-    def _ended(self, work: Work, outcome: Outcome) -> None:
+    def _counted(self, on_end: OnEnd, work: Work, outcome: Outcome) -> None:
+        """Learns from a piece of work, then hands its end on."""
         if not isinstance(outcome, PenstockError) and TOKENS in outcome:
             counts = outcome[TOKENS].array
             self._recorder.tokens += int(counts.sum())
             self.meter.learn(work.tensors, counts)
-        super()._ended(work, outcome)
+        on_end(work, outcome)

@@ -15,6 +15,10 @@ FIRST_RATIO = 0.3
 """Tokens per byte before anything was seen: WordPiece on English text (0.2 to 0.25), and some reserve."""
 SPECIAL = 2
 """Special tokens that frame a text."""
+LEAST_RATIO, MOST_RATIO = 0.05, 1.0
+"""Tokens per byte that a row may show: runs of blanks have next to none, and would have batches of real text burst."""
+_EVIDENCE = 4096
+"""Bytes of one row that count at most, so that no single text decides."""
 _ID_BYTES = 4
 _MEMORY = 65_536.0
 """Bytes of text after which an older half of the evidence counts half."""
@@ -61,10 +65,14 @@ class TokenMeter:
         extra = _sizes(pair.array) if pair else [0] * len(tokens)
         for size, more, count in zip(_sizes(text.array), extra, tokens.tolist(), strict=True):
             if count < self.most:
-                self._bytes += size + more
-                self._tokens += max(0, count - SPECIAL)
-        if self._bytes > _MEMORY:
+                self._see(size + more, count - SPECIAL)
+        while self._bytes > _MEMORY:
             self._bytes, self._tokens = self._bytes / 2, self._tokens / 2
+
+    def _see(self, size: int, tokens: int) -> None:
+        seen = min(size, _EVIDENCE)
+        self._bytes += seen
+        self._tokens += min(max(tokens * seen / max(1, size), LEAST_RATIO * seen), MOST_RATIO * seen)
 
 
 def band(tokens: int) -> int:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Hashable
 from enum import IntEnum
-from typing import Any
+from typing import Any, TypeAlias
 
 from penstock.core.deadline import NEVER, Deadline
 from penstock.core.reply import Outcome
@@ -17,6 +17,10 @@ class Phase(IntEnum):
     QUEUED = 0
     RUNNING = 1
     ENDED = 2
+
+
+OnEnd: TypeAlias = "Callable[[Work, Outcome], None]"
+"""Who is told that work has ended, and how."""
 
 
 class Work:
@@ -53,7 +57,7 @@ class Work:
         self,
         tensors: Tensors,
         rows: int,
-        on_end: Callable[[Work, Outcome], None],
+        on_end: OnEnd,
         *,
         key: Hashable = None,
         level: int = 1,

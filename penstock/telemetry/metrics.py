@@ -62,6 +62,7 @@ class MetricsPage(Collector):
         models = list(self._models())
         yield from _latencies(models)
         yield _batch_rows(models)
+        yield _tokens(models)
         yield from _gauges(models)
         yield _restarts(models)
         yield _errors(models)
@@ -95,6 +96,14 @@ def _batch_rows(models: Sequence[Measured]) -> Metric:
     family = HistogramMetricFamily("penstock_batch_rows", "Rows per batch.", labels=LABELS)
     for model in models:
         _add(family, model, model.recorder.batch_rows())
+    return family
+
+
+def _tokens(models: Sequence[Measured]) -> Metric:
+    family = CounterMetricFamily("penstock_tokens", "Tokens that a text model has read.", labels=LABELS)
+    for model in models:
+        if model.recorder.tokens:
+            family.add_metric(list(model.labels), model.recorder.tokens)
     return family
 
 

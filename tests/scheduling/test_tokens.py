@@ -56,6 +56,19 @@ def test_rows_that_may_have_been_cut_teach_nothing() -> None:
     assert meter.ratio == before
 
 
+@pytest.mark.parametrize(("text", "tokens"), [(" " * 1_000_000, 2), ("\ufdfa" * 300_000, 10_000_000)])
+def test_no_single_text_decides_what_others_are_taken_for(text: str, tokens: int) -> None:
+    meter = TokenMeter(20_000_000)
+    for _ in range(30):
+        meter.learn(texts("a text as they come, of some length"), counts(10))
+    usual = meter.ratio
+    meter.learn(texts(text), counts(tokens))
+    assert usual / 4 < meter.ratio < usual * 4
+    for _ in range(1000):
+        meter.learn(texts(text), counts(tokens))
+    assert 0.04 < meter.ratio <= 1
+
+
 @given(st.integers(2, 2048))
 def test_bands_grow_with_length_and_are_narrow(tokens: int) -> None:
     assert band(tokens) <= band(tokens + 1)

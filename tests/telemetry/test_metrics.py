@@ -21,6 +21,7 @@ class Iris:
         self.recorder = Recorder()
         self.recorder.request(0.02, 0.01, 0.004, 0.006)
         self.recorder.batch(3, 0.006)
+        self.recorder.tokens = 40
         self.recorder.error("deadline_exceeded")
 
     def gauges(self) -> dict[str, float]:
@@ -58,3 +59,4 @@ def test_the_present_and_the_failures() -> None:
     assert sample(families, "penstock_errors", "penstock_errors_total", code="deadline_exceeded", model="iris") == 1
     assert sample(families, "penstock_http_errors", "penstock_http_errors_total", code="not_found") == 7
     assert sample(families, "penstock_batch_rows", "penstock_batch_rows_sum", model="iris") == 3
+    assert sample(families, "penstock_tokens", "penstock_tokens_total", model="iris") == 40
