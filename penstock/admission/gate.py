@@ -22,7 +22,8 @@ class Gate:
     """Counts every accepted request until its reply ends, however it ends.
 
     `inner`: names of models that other models of this server call. Requests to them may be part of work that was
-    accepted already, and refusing those could stop it for ever: they pass, and the models' own queues bound them.
+    accepted already, and refusing those could stop it for ever: they pass uncounted, and the models' own queues
+    bound them. However many there are, they take no place from others.
     """
 
     def __init__(self, handler: Handler, settings: AdmissionSettings, inner: Collection[str] = ()):
@@ -34,9 +35,11 @@ class Gate:
 
     async def __call__(self, request: Request) -> Reply:
         """Passes the request on. Raises `Overloaded` over the bound, `Draining` when stopping."""
-        if self.draining and not self._is_inner(request):
+        if self._is_inner(request):
+            return await self._handler(request)
+        if self.draining:
             raise Draining("the server is stopping; send the request elsewhere")
-        if self.in_flight >= self._limit and not self._is_inner(request):
+        if self.in_flight >= self._limit:
             raise Overloaded(f"{self._limit} requests are in flight; try again shortly")
         reply = await self._handler(request)
         self.in_flight += 1

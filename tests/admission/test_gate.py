@@ -79,7 +79,7 @@ def test_draining_takes_nothing_new() -> None:
     assert downstream.replies == []
 
 
-def test_what_models_call_passes_a_full_and_a_closing_gate() -> None:
+def test_what_models_call_passes_a_full_and_a_closing_gate_and_takes_no_place() -> None:
     downstream = Downstream()
     step = Gate(downstream, AdmissionSettings(max_in_flight=1), {"embed"})
     ask(step)
@@ -88,4 +88,7 @@ def test_what_models_call_passes_a_full_and_a_closing_gate() -> None:
     asyncio.run(step(Request("3", "embed", {})))
     with pytest.raises(Draining):
         ask(step)
-    assert step.in_flight == 3
+    step.draining = False
+    downstream.replies[0].settle({})
+    ask(step)
+    assert step.in_flight == 1
