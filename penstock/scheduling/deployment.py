@@ -166,10 +166,12 @@ class Deployment:
 
     def _act(self) -> None:
         self._poked = False
-        if not self._closed:
-            self._decide()
-        if self._intake is not None:
-            self._intake.release()
+        try:
+            if not self._closed:
+                self._decide()
+        finally:
+            if self._intake is not None:
+                self._intake.release()
 
     def _decide(self) -> None:
         decisions = self.dispatcher.decide(self._clock())
@@ -269,8 +271,10 @@ class Deployment:
         assert self._intake is not None
         cut = partial(cut_rows, outputs) if self.signature.batched else partial(whole, outputs)
         self._intake.holding = True
-        self.dispatcher.completed(replica_id, cut, compute_s, self._clock())
-        self._intake.holding = False
+        try:
+            self.dispatcher.completed(replica_id, cut, compute_s, self._clock())
+        finally:
+            self._intake.holding = False
         self._poke()
 
     def replica_failed(self, replica_id: int, error: PenstockError) -> None:
