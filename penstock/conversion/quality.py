@@ -18,6 +18,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from penstock.core.errors import ConfigError
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import Array
 from penstock.core.text import CANDIDATES, EMBEDDING, ENTITIES, LABEL, SCORE
@@ -72,9 +73,17 @@ def classes(before: Array, after: Array, labels: Sequence[str] | None = None) ->
     agreement = _share(ours, theirs)
     if labels is None:
         return Loss("classification", 1 - agreement, "1 - label agreement", {"label_agreement": agreement})
+    _check_known(labels, {*ours, *theirs})
     right = (_share(ours, labels), _share(theirs, labels))
     figures = {"label_agreement": agreement, "accuracy_before": right[0], "accuracy_after": right[1]}
     return Loss("classification", _bounded(right[0] - right[1]), "accuracy before - accuracy after", figures)
+
+
+def _check_known(labels: Sequence[str], answers: set[str]) -> None:
+    """Raises `ConfigError` when the labels are not the model's classes: then no accuracy can fall."""
+    if not answers & set(labels):
+        known, given = (", ".join(sorted(names)[:5])[:200] for names in (answers, set(labels)))
+        raise ConfigError(f"the data's labels ({given}) are none of the classes that the model answers ({known})")
 
 
 def ranks(before: Array, after: Array, labels: Sequence[str] | None = None) -> Loss:
@@ -102,7 +111,7 @@ def numbers(before: Array, after: Array, labels: Sequence[str] | None = None) ->
 
 
 def entities(before: Array, after: Array, labels: Sequence[str] | None = None) -> Loss:
-    """Entities [rows], the JSON text of a list of objects with label, start and end."""
+    """Entities [rows], the JSON text of a list of objects with entity, start and end."""
     ours, theirs = (_spans(values) for values in (before, after))
     same = sum(len(mine & other) for mine, other in zip(ours, theirs, strict=True))
     total = sum(map(len, ours)) + sum(map(len, theirs))
@@ -166,7 +175,7 @@ def _r2(truth: Array, values: Array) -> float:
 
 def _spans(values: Array) -> list[set[tuple[Any, ...]]]:
     rows = [msgspec.json.decode(row) for row in values.tolist()]
-    return [{(item.get("label"), item.get("start"), item.get("end")) for item in row} for row in rows]
+    return [{(item["entity"], item["start"], item["end"]) for item in row} for row in rows]
 
 
 def _best(row: list[list[dict[str, Any]]]) -> list[Any]:

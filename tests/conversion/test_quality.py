@@ -9,8 +9,12 @@ import numpy as np
 import pytest
 
 from penstock.conversion import quality
+from penstock.core.errors import ConfigError
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import Array, object_array
+from penstock.core.text import TextModel
+from penstock.runtimes.text.reading import Row
+from penstock.runtimes.text.token_classification import TokenClassification
 
 random = np.random.default_rng(0)
 VECTORS = random.standard_normal((50, 8)).astype(np.float32)
@@ -61,6 +65,23 @@ def test_classes_with_and_without_labels() -> None:
     assert quality.classes(after, before, ["a", "b", "b", "a"]).value == 0, "better is no loss"
 
 
+def test_labels_that_are_not_the_models_classes_measure_nothing() -> None:
+    before, after = column(["good", "bad", "bad"]), column(["bad", "good", "good"])
+    with pytest.raises(ConfigError, match=r"labels \(0, 1\) are none of the classes .* \(bad, good\)"):
+        quality.classes(before, after, ["1", "0", "0"])
+
+
+def test_entities_are_compared_as_the_runtime_gives_them() -> None:
+    """The very head that serves: the same places under other names are not the same entities."""
+    head = TokenClassification(TextModel(task="token-classification", labels=("O", "B-PER", "B-LOC")), object())  # type: ignore[arg-type]
+    row = Row([5, 6], text="Anna is", spans=[(0, 4), (5, 7)])
+    before, after = (
+        head.answer(np.array([[[0, *who], [9, 0, 0]]], np.float32), [row])["entities"] for who in ((9, 0), (0, 9))
+    )
+    assert quality.entities(before, before).value == 0
+    assert quality.entities(before, after).value == 1
+
+
 def test_classes_by_number_and_by_score() -> None:
     numbers = quality.classes(np.array([0, 1, 2]), np.array([0, 1, 1]), ["0", "1", "2"])
     assert numbers.figures["accuracy_after"] == pytest.approx(2 / 3)
@@ -86,8 +107,8 @@ def test_numbers_against_their_own_spread() -> None:
 
 
 def test_entities_and_candidates() -> None:
-    def entity(label: str) -> dict[str, Any]:
-        return {"label": label, "start": 0, "end": 4, "score": 0.5}
+    def entity(kind: str) -> dict[str, Any]:
+        return {"entity": kind, "text": "Anna", "start": 0, "end": 4, "score": 0.5}
 
     def rows(*values: Any) -> Array:
         return object_array([msgspec.json.encode(value) for value in values], (len(values),))
