@@ -27,6 +27,7 @@ PLAIN: dict[str, Entry] = {
     ours.FP32: ours.fp32,
     ours.BF16: ours.bf16,
     ours.INT8: ours.int8,
+    ours.INT8_DYNAMIC: ours.int8_dynamic,
     ours.INT8_BASE64: ours.int8_base64,
     rivals.FASTAPI_ONE: rivals.fastapi_one_thread,
     rivals.INFINITY: rivals.infinity,
