@@ -64,7 +64,7 @@ def tokens(model: TextModel, sample: Sample | None) -> list[tuple[Array, Array, 
 
 def tokenizer_of(model: TextModel) -> Tokenizer:
     """The tokenizer of a model that names it by its absolute path."""
-    return open_tokenizer(Path(model.tokenizer), model.vocab_size)
+    return open_tokenizer(Path(model.tokenizer), model.vocab_size, model.padding)
 
 
 def _bad(sample: Sample | None, error: BadRows) -> ConfigError:

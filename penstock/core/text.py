@@ -34,6 +34,7 @@ class TextModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     `max_length`: tokens that it reads at most, special ones included. `labels`: of its classes. `pooling`,
     `normalize`: how token states become a sentence's embedding. `activation`: from logits to scores. `prompt`: a text
     that goes before every input. `lower_case`: lower the input first. `vocab_size`: token ids stop below it.
+    `padding`: the token id that fills up, which some networks look for; None: the tokenizer's.
     `truncate`: cut over-long inputs unless a request says otherwise, instead of refusing them.
     `engine`: what runs it (auto: by the file). `inference`: the arithmetic. `dynamic_quantization`: group size
     in which activations are quantized on the way (OpenVINO; 0: not at all). `aggregation`: for token
@@ -51,6 +52,7 @@ class TextModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     prompt: str = ""
     lower_case: bool = False
     vocab_size: int = 0
+    padding: int | None = None
     truncate: bool = False
     engine: Literal["auto", "openvino", "onnxruntime", "torch"] = "auto"
     inference: Literal["f32", "bf16", "f16"] = "f32"

@@ -52,6 +52,7 @@ class Config(msgspec.Struct):
     function_to_apply: str | None = None
     vocab_size: int | None = None
     max_position_embeddings: int | None = None
+    n_positions: int | None = None
     pad_token_id: int | list[int] | None = None
     is_encoder_decoder: bool = False
     position_biased_input: bool = True
@@ -70,6 +71,17 @@ class Config(msgspec.Struct):
     def architecture(self) -> str:
         """The class that was saved ("BertModel"), or ""."""
         return self.architectures[0] if self.architectures else ""
+
+    @property
+    def positions(self) -> int | None:
+        """How many there are; GPT-2 and its kin have a name of their own for it."""
+        return self.max_position_embeddings or self.n_positions
+
+    @property
+    def padding(self) -> int | None:
+        """The token id that fills up, or None where the file names none (-1 means that, too)."""
+        number = self.pad_token_id
+        return number if isinstance(number, int) and 0 <= number < (self.vocab_size or 0) else None
 
 
 def check_reads_text(config: Config) -> None:
@@ -117,6 +129,11 @@ def check_task(config: Config, task: Task, pooling_given: bool) -> None:
         raise ModelFileError(f"{name} cannot do {task}: that takes a {' or '.join(f'*{head}' for head in heads)}")
     if task == "reranking" and len(labels_of(config)) != 1:
         raise ModelFileError(f"{name} has {len(labels_of(config))} labels; a reranker has one, its score")
+    if task in ("classification", "reranking") and config.model_type in DECODERS and config.padding is None:
+        raise ModelFileError(
+            f"{name} looks for the last token before the padding, and config.json names no padding (pad_token_id); set "
+            "it to the id that the model was trained with"
+        )
     if task == "embedding" and config.is_encoder_decoder and not name.endswith("EncoderModel"):
         raise ModelFileError(f"{name} reads and writes; save its encoder alone to serve embeddings (as T5EncoderModel)")
     if task == "embedding" and config.model_type in DECODERS and not pooling_given:
@@ -142,11 +159,12 @@ def labels_of(config: Config) -> tuple[str, ...]:
 
 def longest(config: Config) -> int | None:
     """Tokens that the network can read at most, or None when its positions do not bound them."""
-    if config.max_position_embeddings is None or config.max_position_embeddings < 1:
+    positions = config.positions
+    if positions is None or positions < 1:
         return None
     if config.model_type in _RELATIVE or (config.model_type.startswith("deberta") and not config.position_biased_input):
         return None
     if config.model_type not in _AFTER_PADDING:
-        return config.max_position_embeddings
+        return positions
     padding = config.pad_token_id if isinstance(config.pad_token_id, int) else 1
-    return config.max_position_embeddings - padding - 1
+    return positions - padding - 1

@@ -76,6 +76,7 @@ def _found(config: Config, sentences: Sentences, given: Mapping[str, Any]) -> di
         "task": task,
         "architecture": config.model_type,
         "vocab_size": config.vocab_size,
+        "padding": config.padding,
         "lower_case": sentences.lower_case,
         "prompt": sentences.prompt,
     }

@@ -12,7 +12,7 @@ from penstock.core.errors import ConfigError
 from penstock.core.text import TextModel
 
 # Facts about the files, which nobody can choose.
-_FACTS = ("architecture", "tokenizer", "vocab_size")
+_FACTS = ("architecture", "tokenizer", "vocab_size", "padding")
 OPTIONS = tuple(name for name in TextModel.__struct_fields__ if name not in _FACTS)
 FILE = "file"
 """One more option, for folders with several model files: which one to serve."""

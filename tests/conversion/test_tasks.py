@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import msgspec
+import numpy as np
 import pytest
 
 from penstock.conversion import feeds, measuring
@@ -16,6 +17,7 @@ from penstock.conversion.jobs import Convert, Measure
 from penstock.core.model import ModelSpec
 from penstock.core.text import Precision, Task
 from tests.conversion import folders
+from tests.runtimes.text import tiny
 
 pytest.importorskip("openvino")
 pytest.importorskip("nncf")
@@ -76,3 +78,28 @@ def test_a_folder_that_holds_an_onnx_file(tmp_path: Path) -> None:
     small = made(spec, tmp_path / "int8", "int8")
     assert small.format == "openvino"
     assert compared(spec, small).figures["label_agreement"] > 0.9
+
+
+def test_a_network_that_looks_for_the_last_token_before_the_padding(tmp_path: Path) -> None:
+    """GPT-2's kind: the tokenizer has no padding token of its own, and the network's is one that config.json names."""
+    import torch
+    import transformers
+
+    tokenizer = tiny.byte_bpe()
+    torch.manual_seed(0)
+    config = transformers.GPT2Config(
+        vocab_size=tokenizer.get_vocab_size(), n_positions=40, n_embd=32, n_layer=2, n_head=2, num_labels=3,
+        pad_token_id=3, initializer_range=0.3,
+    )  # fmt: skip
+    module = transformers.GPT2ForSequenceClassification(config).eval()
+    folder = folders.save(tmp_path / "gpt", module, tokenizer, ("bad", "fair", "good"))
+    spec = folders.spec(folder)
+    runtime = tiny.loaded(made(spec, tmp_path / "fp32", "fp32"))
+    texts = ["the fox jumps over a lazy dog", "a", "red shoes"]
+    found = runtime.run({"text": tiny.texts(texts)})["scores"]
+    alone = [runtime.run({"text": tiny.texts([text])})["scores"][0] for text in texts]
+    with torch.no_grad():
+        logits = [module(torch.tensor([tokenizer.encode(text).ids])).logits[0] for text in texts]
+    expected = np.stack([row.softmax(-1).numpy() for row in logits])
+    assert found == pytest.approx(expected, abs=1e-4)
+    assert np.stack(alone) == pytest.approx(expected, abs=1e-4)

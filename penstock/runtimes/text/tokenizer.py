@@ -52,8 +52,9 @@ def _padding(tokenizer: Any, known: dict[str, int]) -> int:
     return next((known[text] for text in _PADDING if text in known), 0)
 
 
-def open_tokenizer(path: Path, vocab_size: int) -> Tokenizer:
-    """Reads a tokenizer.json. `vocab_size`: rows of the model's embedding table; 0: not known.
+def open_tokenizer(path: Path, vocab_size: int, padding: int | None = None) -> Tokenizer:
+    """Reads a tokenizer.json. `vocab_size`: rows of the model's embedding table; 0: not known. `padding`: the id that
+    the model was trained to be filled up with; None: the tokenizer's own.
 
     Raises `ModelFileError` when it is missing, damaged, or another model's.
     """
@@ -71,4 +72,6 @@ def open_tokenizer(path: Path, vocab_size: int) -> Tokenizer:
             f"tokenizer and model do not belong together: {path.name} has {tokenizer.size} tokens, "
             f"the model knows {vocab_size}"
         )
+    if padding is not None:
+        tokenizer.pad = padding
     return tokenizer
