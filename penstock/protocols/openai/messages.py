@@ -55,12 +55,12 @@ def read_request(body: bytes | bytearray) -> tuple[EmbeddingsRequest, dict[str, 
 def tensors_of(given: str | Sequence[Any]) -> dict[str, Tensor]:
     """One row per text, or per list of token ids (the text is then empty)."""
     items = [given] if isinstance(given, str) else given
-    check_count("input", len(items))
     kinds = set(map(type, items))
     if len(kinds) > 1:
         raise wrong("input", "input mixes texts and token ids; send lists of one kind")
     if kinds == {int}:
         items = [items]
+    check_count("input", len(items))
     empty: Any = "" if isinstance(items[0], str) else []
     if empty in items:
         where = "input" if isinstance(given, str) else f"input[{items.index(empty)}]"

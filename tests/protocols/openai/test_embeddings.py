@@ -210,6 +210,11 @@ def test_too_many_texts_are_413() -> None:
     assert ask(text_doors(), ["a"] * MAX_TEXTS)[0] == 200
 
 
+def test_token_ids_of_one_long_text_are_one_input() -> None:
+    status, answer = ask(text_doors(), [5] * (MAX_TEXTS + 1), truncate=True)
+    assert (status, len(answer["data"])) == (200, 1)
+
+
 @pytest.mark.parametrize(
     "raw",
     [
