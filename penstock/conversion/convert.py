@@ -17,6 +17,7 @@ from penstock.conversion.jobs import Convert, Made
 from penstock.core.errors import ModelFileError
 from penstock.core.model import ModelSpec
 from penstock.core.text import TextModel
+from penstock.repository import architectures, huggingface
 from penstock.runtimes import openvino
 
 Say = Callable[[str], None]
@@ -37,7 +38,8 @@ def _text(job: Convert, say: Say) -> Made:
     model = msgspec.convert(job.spec.options, TextModel)
     tokenizer = (_folder(job.spec) / model.tokenizer).absolute()
     model = msgspec.structs.replace(model, tokenizer=str(tokenizer))
-    with tempfile.TemporaryDirectory(dir=Path(job.folder).parent, prefix=".exporting-") as scratch:
+    # In the job's own folder, which the cache clears when this process is killed.
+    with tempfile.TemporaryDirectory(dir=job.folder, prefix=".exporting-") as scratch:
         graph, notes = _graph(job, model, Path(scratch), say)
         made = _written(job, model, graph, say)
         if job.precision != "fp32":
@@ -58,9 +60,11 @@ def _graph(job: Convert, model: TextModel, scratch: Path, say: Say) -> tuple[Mod
     exporter = exporting.export(network, scratch / GRAPH)
     graph = msgspec.structs.replace(job.spec, path=str(scratch / GRAPH), format="onnx", sha256=None)
     say("comparing its answers with torch's")
+    # As far as the network reads, whatever a person asked for: others will be served from the same files.
+    longest = architectures.longest(huggingface.read_config(Path(job.spec.path))) or max(exporting.LENGTHS)
     plain = msgspec.structs.replace(model, engine=job.engine, inference="f32", dynamic_quantization=0)
     engine = feeds.engine(graph, plain, network.padding)
-    return graph, {"exporter": exporter, "agreement": exporting.agreement(network, engine, model.max_length)}
+    return graph, {"exporter": exporter, "agreement": exporting.agreement(network, engine, longest)}
 
 
 def _written(job: Convert, model: TextModel, graph: ModelSpec, say: Say) -> Made:

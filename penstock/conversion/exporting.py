@@ -20,6 +20,7 @@ TOLERANCE = 1e-4
 _ROWS, _LENGTH = "rows", "tokens"
 # Rows and tokens of the inputs that are compared: not the traced shape, short, long, uneven, and at the limit.
 _SHAPES = ((1, 3), (2, 8), (3, 33), (4, 17), (2, 100), (1, 300), (1, 512))
+LENGTHS = tuple(length for _, length in _SHAPES)
 _TRACED = (2, 9)
 _PADDED = (3, 21)
 

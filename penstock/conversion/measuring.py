@@ -13,7 +13,7 @@ import numpy as np
 
 from penstock.conversion import data, feeds, machine, quality
 from penstock.conversion.feeds import Feed
-from penstock.conversion.jobs import Measure, Measured, Quality, Speed
+from penstock.conversion.jobs import Measure, Measured, Quality, Sample, Speed
 from penstock.core import text as words
 from penstock.core.errors import BadRows, ConfigError
 from penstock.core.model import ModelSpec
@@ -70,6 +70,7 @@ def _loaded(spec: ModelSpec, threads: int) -> Loaded:
 
 def _given(job: Measure, signature: Signature) -> Given:
     if job.sample is not None:
+        _check_label(job.sample, signature)
         rows = data.read(job.sample, signature)
         held = ", none of which calibrated it" if job.sample.part == "held-out" else ""
         source = f"{rows.chosen} of the {rows.total} rows of {Path(job.sample.file).name}{held}"
@@ -77,6 +78,12 @@ def _given(job: Measure, signature: Signature) -> Given:
     if signature.task:
         return Given(_whole(_own(job.before), signature), None, feeds.OWN)
     return Given(feeds.drawn(signature), None, feeds.RANDOM)
+
+
+def _check_label(sample: Sample, signature: Signature) -> None:
+    """Raises `ConfigError` when a person names right answers that nothing would be compared with."""
+    if sample.label is not None and signature.task not in ("", "classification"):
+        raise ConfigError(f"{signature.task} is compared without right answers; leave the column {sample.label!r} out")
 
 
 def _own(spec: ModelSpec) -> Feed:

@@ -63,10 +63,11 @@ def _options(manifest: Manifest, runtime: str, given: Mapping[str, Any]) -> dict
     if RUNTIME not in (runtime, manifest.runtime):
         return {**manifest.options, **given}
     try:
-        msgspec.convert(manifest.options, TextModel)
+        made = msgspec.convert(manifest.options, TextModel)
     except msgspec.ValidationError as error:
         raise ModelFileError(f"{MANIFEST} is wrong: {error} - in `$.options`") from error
-    model = overridden(manifest.options, given)
+    # What lies beyond was never tried, and a graph may answer it with nonsense.
+    model = overridden(manifest.options, given, made.max_length)
     _check_listed(manifest, model.tokenizer, "its words")
     options: dict[str, Any] = msgspec.to_builtins(model)
     return options

@@ -10,8 +10,10 @@ import pytest
 
 from penstock.conversion import feeds, measuring
 from penstock.conversion.jobs import Measure, Sample
+from penstock.core.errors import ConfigError
 from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature, TensorSpec
+from tests.runtimes.text import tiny
 
 onnx: Any = pytest.importorskip("onnx")
 
@@ -60,6 +62,15 @@ def test_answers_that_moved(tmp_path: Path) -> None:
     spread = float(np.sqrt(np.mean(ROWS[:, 0] ** 2))) / float(np.std(ROWS[:, 0]))
     assert turned.quality.figures["relative_error"] == pytest.approx(0.1 * spread, rel=1e-4)
     assert turned.before is None
+
+
+def test_right_answers_that_nothing_would_be_compared_with(tmp_path: Path) -> None:
+    spec = tiny.make(tmp_path / "m", "bert", "embedding").spec
+    (tmp_path / "texts.csv").write_text("text,who\n" + "red shoes,me\n" * 12)
+    named, free = (Sample(file=str(tmp_path / "texts.csv"), label=label) for label in ("who", None))
+    with pytest.raises(ConfigError, match="embedding is compared without right answers; leave the column 'who' out"):
+        measuring.measure(Measure(before=spec, after=spec, sample=named), lambda text: None)
+    assert measuring.measure(Measure(before=spec, after=spec, sample=free), lambda text: None).quality.rows == 12
 
 
 def test_pieces_of_a_model_with_fixed_rows_are_filled_up() -> None:

@@ -80,11 +80,32 @@ def test_a_folder_that_holds_an_onnx_file(tmp_path: Path) -> None:
     assert compared(spec, small).figures["label_agreement"] > 0.9
 
 
+def test_a_process_that_is_killed_leaves_its_files_where_the_cache_clears_them(tmp_path: Path) -> None:
+    folder, _ = folders.random(tmp_path / "bert", "bert", "embedding")
+    target = tmp_path / "derived" / "folder"
+    target.mkdir(parents=True)
+    seen: list[list[str]] = []
+    job = Convert(spec=folders.spec(folder), folder=str(target), precision="fp32", engine="openvino")
+    convert(job, lambda text: seen.append([path.name for path in target.parent.iterdir()]))
+    assert len(seen) > 2
+    assert all(names == ["folder"] for names in seen)
+    assert sorted(path.name for path in target.iterdir()) == ["model.bin", "model.xml", "tokenizer.json"]
+
+
+def test_it_is_compared_with_torch_as_far_as_the_network_reads(tmp_path: Path) -> None:
+    """Whoever asked for a short max_length first: the files are kept for those who do not, too."""
+    folder, _ = folders.random(tmp_path / "bert", "bert", "embedding")
+    for length in (None, 4):
+        spec = folders.spec(folder, options={"max_length": length} if length else {})
+        (tmp_path / str(length)).mkdir()
+        job = Convert(spec=spec, folder=str(tmp_path / str(length)), precision="fp32", engine="openvino")
+        assert convert(job, lambda text: None).notes["agreement"]["shapes"] == 4
+
+
 def test_a_network_that_looks_for_the_last_token_before_the_padding(tmp_path: Path) -> None:
     """GPT-2's kind: the tokenizer has no padding token of its own, and the network's is one that config.json names."""
-    import torch
-    import transformers
-
+    torch: Any = pytest.importorskip("torch")
+    transformers: Any = pytest.importorskip("transformers")
     tokenizer = tiny.byte_bpe()
     torch.manual_seed(0)
     config = transformers.GPT2Config(

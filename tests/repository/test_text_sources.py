@@ -108,6 +108,21 @@ def test_code_of_the_folder_never_runs(tmp_path: Path) -> None:
     assert resolve(str(home)).format == "onnx"
 
 
+@pytest.mark.parametrize(
+    "config",
+    [
+        {"_attn_implementation": "someone/kernel"},
+        {"attn_implementation": {"": "someone/kernel"}},
+        {"text_config": {"_attn_implementation_internal": "someone/kernel@main:attention"}},
+        {"_experts_implementation": "someone/kernel"},
+    ],
+)
+def test_kernels_of_the_hub_are_code_too(tmp_path: Path, config: dict[str, Any]) -> None:
+    with pytest.raises(ModelFileError, match=r"names a kernel.*someone/kernel.*runs no code"):
+        resolve(str(folder(tmp_path / "m", config)))
+    assert resolve(str(folder(tmp_path / "n", {"_attn_implementation": "eager"}))).format == "safetensors"
+
+
 def test_weights_that_another_library_quantized(tmp_path: Path) -> None:
     home = folder(tmp_path / "m", {"quantization_config": {"quant_method": "gptq"}})
     with pytest.raises(ModelFileError, match="quantized by gptq"):
@@ -210,6 +225,9 @@ def test_manifests_that_leave_something_out(made: Path, changes: dict[str, Any],
 def test_wrong_options_for_a_model_folder(made: Path) -> None:
     with pytest.raises(ConfigError, match="did you mean 'truncate'"):
         resolve(str(made), options={"trunkate": True})
+    assert resolve(str(made), options={"max_length": 64}).options["max_length"] == 64
+    with pytest.raises(ConfigError, match=r"max_length is 513, and this model reads at most 512 tokens"):
+        resolve(str(made), options={"max_length": 513})
 
 
 def test_other_runtimes_keep_their_options(tmp_path: Path) -> None:
