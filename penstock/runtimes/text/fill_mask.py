@@ -56,11 +56,12 @@ class FillMask:
 
     def _candidates(self, logits: Array, row: Row) -> list[list[dict[str, Any]]]:
         places = [at for at, number in enumerate(row.ids) if number == self._mask]
-        scores = softmax(logits[places, : self._tokenizer.size])
-        return [self._best(one, row, at) for one, at in zip(scores, places, strict=True)]
+        # One at a time: vocabularies are long, and a text may be nothing but masks.
+        return [self._best(softmax(logits[at : at + 1, : self._tokenizer.size])[0], row, at) for at in places]
 
     def _best(self, scores: Array, row: Row, at: int) -> list[dict[str, Any]]:
-        best = np.argsort(-scores, kind="stable")[:TOP].tolist()
+        some = np.sort(np.argpartition(-scores, min(TOP, len(scores)) - 1)[:TOP])
+        best = some[np.argsort(-scores[some], kind="stable")].tolist()
         return [
             {"token": self._tokenizer.decode([number]), "score": float(scores[number]),
              "sequence": self._filled(row, at, number)}
