@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import msgspec
 import numpy as np
 
 from penstock.conversion import feeds, quality
 from penstock.core.model import ModelSpec
+from penstock.core.tensors import Array
 from penstock.core.text import TextModel
 
 TEXTS = 40
@@ -23,7 +26,16 @@ def closeness(graph: ModelSpec, made: ModelSpec, model: TextModel) -> dict[str, 
     rows = feeds.tokens(model, None)[:TEXTS]
     pad = feeds.tokenizer_of(model).pad
     before, after = (feeds.engine(spec, how, pad) for spec, how in ((graph, plain), (made, changed)))
-    cosines = [
-        float(quality.cosine(*(engine.run(*row).reshape(1, -1) for engine in (before, after)))[0]) for row in rows
-    ]
-    return {"texts": len(cosines), "cosine_median": float(np.median(cosines)), "cosine_min": min(cosines)}
+    found = cosines(*([engine.run(*row).copy() for row in rows] for engine in (before, after)))
+    return {"texts": len(rows), "cosine_median": float(np.median(found)), "cosine_min": float(found.min())}
+
+
+def cosines(before: Sequence[Array], after: Sequence[Array]) -> Array:
+    """Cosine similarity of a network's answers, text by text.
+
+    Those of one number are taken together, as one answer: alone, such a number is as good as its sign.
+    """
+    if before[0].size == 1:
+        before, after = [np.concatenate(before, axis=None)], [np.concatenate(after, axis=None)]
+    pairs = zip(before, after, strict=True)
+    return np.concatenate([quality.cosine(mine.reshape(1, -1), other.reshape(1, -1)) for mine, other in pairs])

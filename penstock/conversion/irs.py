@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from penstock.conversion.closeness import cosines
 from penstock.core.errors import ModelFileError
 from penstock.core.tensors import Array
 from penstock.core.text import Precision
@@ -175,6 +176,4 @@ def answers(graph: Any, feeds: Iterable[Feed]) -> list[Array]:
 
 def _distance(wanted: Sequence[Array], found: Sequence[Array]) -> float:
     """1 − the median cosine similarity of the answers as a whole, input by input."""
-    cosines = [float(a.ravel() @ b.ravel() / (np.linalg.norm(a) * np.linalg.norm(b) or 1.0))
-               for a, b in zip(wanted, found, strict=True)]  # fmt: skip
-    return 1 - float(np.median(cosines))
+    return 1 - float(np.median(cosines(wanted, found)))

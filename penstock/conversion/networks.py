@@ -14,19 +14,13 @@ from penstock.core.model import ModelSpec
 from penstock.core.tensors import Array
 from penstock.core.text import Task, TextModel
 from penstock.repository.trust import digest_of
+from penstock.runtimes.text.engines.torch import CLASSES
 
 IDS, MASK, TYPES = "input_ids", "attention_mask", "token_type_ids"
 SUPPORTED = (
     "BERT, DistilBERT, RoBERTa, XLM-R, MPNet, MiniLM, ELECTRA, ALBERT, CamemBERT, DeBERTa, DeBERTa-v2, ModernBERT, XLM"
 )
 _PICKLE = "pytorch_model.bin"
-_CLASSES: dict[Task, str] = {
-    "embedding": "AutoModel",
-    "classification": "AutoModelForSequenceClassification",
-    "reranking": "AutoModelForSequenceClassification",
-    "token-classification": "AutoModelForTokenClassification",
-    "fill-mask": "AutoModelForMaskedLM",
-}
 
 
 class Network:
@@ -84,7 +78,7 @@ def load(spec: ModelSpec, model: TextModel) -> Network:
     if pickled and (not spec.trusted or digest_of(folder / _PICKLE) != spec.sha256):
         raise ModelFileError(f"{_PICKLE} is not the file that was trusted; look at it again, and trust it anew")
     try:
-        module, found = getattr(transformers, _CLASSES[model.task]).from_pretrained(
+        module, found = getattr(transformers, CLASSES[model.task]).from_pretrained(
             folder, local_files_only=True, trust_remote_code=False, use_safetensors=not pickled, weights_only=True,
             attn_implementation="eager", dtype=torch.float32, output_loading_info=True,
         )  # fmt: skip

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from penstock.conversion import quality
+from penstock.conversion.closeness import cosines
 from penstock.core.errors import ConfigError
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import Array, object_array
@@ -54,6 +55,15 @@ def test_zeros_and_what_is_no_number() -> None:
     assert quality.embeddings(zeros, np.ones((3, 4))).value == 1
     assert quality.embeddings(np.ones((3, 4)), broken).value == 1
     assert quality.numbers(np.arange(4.0), np.full(4, np.inf)).value == 1
+
+
+def test_single_numbers_are_close_together_not_by_their_sign() -> None:
+    """A reranker's score alone is parallel to every other of its sign: any damage would look like none."""
+    before = [np.array([[value]]) for value in (0.1, 2.0, 0.5, 3.0)]
+    after = [np.array([[value]]) for value in (3.0, 0.5, 2.0, 0.1)]
+    assert cosines(before, after).tolist() == [pytest.approx(2.6 / 13.26)]
+    assert cosines(before, before).tolist() == [pytest.approx(1)]
+    assert cosines([*VECTORS], [*-VECTORS]) == pytest.approx(-np.ones(50))
 
 
 def test_classes_with_and_without_labels() -> None:

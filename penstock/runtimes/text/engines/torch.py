@@ -17,7 +17,7 @@ from penstock.core.text import Task, TextModel
 from penstock.runtimes.text.engines.feed import TYPES
 from penstock.runtimes.torch import choose_device
 
-_CLASSES: dict[Task, str] = {
+CLASSES: dict[Task, str] = {
     "embedding": "AutoModel",
     "classification": "AutoModelForSequenceClassification",
     "reranking": "AutoModelForSequenceClassification",
@@ -73,7 +73,7 @@ def _load(folder: str, model: TextModel) -> tuple[Any, Any]:
 
     with _silent():
         try:
-            loaded = getattr(transformers, _CLASSES[model.task]).from_pretrained(
+            loaded = getattr(transformers, CLASSES[model.task]).from_pretrained(
                 folder, local_files_only=True, trust_remote_code=False, use_safetensors=True,
                 dtype=getattr(torch, _DTYPES[model.inference]), output_loading_info=True,
             )  # fmt: skip
