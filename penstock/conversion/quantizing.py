@@ -86,6 +86,8 @@ def prepared(spec: ModelSpec, wish: Wish) -> tuple[ModelSpec, Sample | None, Sam
     """The source for the CPU, the rows to calibrate on, and those to measure by. Raises what is wrong with the wish."""
     if wish.precision == spec.precision and not derive.is_weights(spec):
         raise ConfigError(f"{spec.name} is in {wish.precision} already")
+    if wish.dynamic and wish.precision != "int8":
+        raise ConfigError(f"--dynamic is a way to int8; {wish.precision} is never calibrated, so leave it out")
     if wish.data is None:
         if wish.label is not None:
             raise ConfigError("--label-column names a column of --data; give that too")

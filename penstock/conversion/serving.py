@@ -47,6 +47,8 @@ def needed(spec: ModelSpec, precision: Precision | None, calibration: Sample | N
     """Whether the source is not what is served. A model that has the precision already is taken as it is."""
     if calibration is not None and precision != "int8":
         raise ConfigError(f"calibration is for precision: int8, not for {precision or 'a model as it is'}")
+    if calibration is not None and spec.precision == "int8" and not derive.is_weights(spec):
+        raise ConfigError(f"{spec.name} is in int8 already, which no calibration changes; leave it out")
     # Graphs that say nothing are in fp32, or in what somebody else chose: either way they are served as they are.
     same = precision in (None, spec.precision) or (precision == "fp32" and not spec.precision)
     return derive.is_weights(spec) or not same

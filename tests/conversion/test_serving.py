@@ -10,7 +10,8 @@ import pytest
 
 from penstock.config.models import check, spec_of
 from penstock.config.schema import ModelSettings
-from penstock.conversion import machine, serving
+from penstock.conversion import machine, quantizing, serving
+from penstock.conversion.jobs import Sample
 from penstock.core.errors import ConfigError, ModelFileError
 from penstock.core.model import ModelSpec
 from tests import hf_folders, servers
@@ -104,6 +105,15 @@ def test_a_graph_without_a_precision_is_served_as_it_is(tmp_path: Path) -> None:
     assert servable(spec, "fp32") is spec
     small = msgspec.structs.replace(spec, precision="int8")
     assert servable(small, "int8") is small
+
+
+def test_a_calibration_that_would_change_nothing_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "m.onnx").write_bytes(onnx_bytes())
+    spec = ModelSpec(name="m", runtime="onnx", path=str(tmp_path / "m.onnx"), format="onnx", precision="int8")
+    with pytest.raises(ConfigError, match="m is in int8 already, which no calibration changes"):
+        serving.needed(spec, "int8", Sample(file="rows.npy"))
+    with pytest.raises(ConfigError, match="--dynamic is a way to int8; fp16 is never calibrated"):
+        quantizing.prepared(msgspec.structs.replace(spec, precision=""), quantizing.Wish("fp16", dynamic=True))
 
 
 def test_precision_in_the_settings(classifier: Trained, tmp_path: Path) -> None:
