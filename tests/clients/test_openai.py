@@ -96,6 +96,7 @@ def test_models_are_listed(client: openai.OpenAI) -> None:
 def test_truncation_is_asked_for_and_told(client: openai.OpenAI) -> None:
     with pytest.raises(openai.BadRequestError, match="truncate: true") as refused:
         client.embeddings.create(model="minilm", input=["tea", "tea " * 1000])
+    assert refused.value.param == "input"
     assert "1002 tokens" in refused.value.message
     given = {"truncate": True}
     cut = client.embeddings.with_raw_response.create(model="minilm", input=["tea", "tea " * 1000], extra_body=given)

@@ -8,9 +8,12 @@ from typing import Any
 import msgspec
 
 from penstock.core.clock import Clock
+from penstock.core.errors import BadInput
 from penstock.core.model import Models, ModelView
+from penstock.core.reply import Reply
 from penstock.core.request import Handler, Request
 from penstock.core.signature import Signature
+from penstock.core.tensors import Tensors
 from penstock.core.text import EMBEDDING
 from penstock.protocols.answer import deadline_of, priority_of, reply_headers
 from penstock.protocols.aside import HEAVY, aside
@@ -47,7 +50,7 @@ class OpenAI:
         check_dimensions(message, signature_for(self._models, message.model, "embedding"))
         deadline, priority = deadline_of(message.timeout_ms, self._clock), priority_of(message.priority)
         reply = await self._handler(Request(http.id, message.model, tensors, deadline=deadline, priority=priority))
-        outputs = await reply
+        outputs = await _blamed(reply)
         base64 = message.encoding_format == "base64"
         wishes = (outputs, message.model, message.dimensions, self._normalizes(message.model), base64)
         heavy = outputs[EMBEDDING].array.size * DIGITS > HEAVY
@@ -73,6 +76,16 @@ class OpenAI:
         if signature is not None and signature.task:
             described |= {"task": signature.task, "max_model_len": signature.max_tokens}
         return described
+
+
+async def _blamed(reply: Reply) -> Tensors:
+    """The outputs; what is wrong with a row is wrong with the field that holds the texts."""
+    try:
+        return await reply
+    except BadInput as error:
+        if error.row is not None and error.param is None:
+            error.param = "input"
+        raise
 
 
 def check_dimensions(message: EmbeddingsRequest, signature: Signature) -> None:
