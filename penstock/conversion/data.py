@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,16 +9,15 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
+from penstock.conversion import tables
 from penstock.conversion.jobs import Sample
+from penstock.conversion.tables import Table
 from penstock.core.errors import BadInput, ConfigError
 from penstock.core.rows import rows_to_tensors
 from penstock.core.signature import Signature, TensorSpec, check_shape
 from penstock.core.tensors import DTYPES, Array, bytes_array
 from penstock.core.text import PAIR, TEXT
 
-KINDS = ".csv, .jsonl, .json, .txt (one text per line), .npy and .npz"
-LABEL = "label"
-MAX_BYTES = 2**30
 MAX_CALIBRATION = 300
 MAX_MEASURED = 2000
 MIN_ROWS = 10
@@ -35,22 +32,10 @@ class Rows(NamedTuple):
     total: int
 
 
-class _Table(NamedTuple):
-    """A file's rows: as rows, or as whole arrays by name ("" in a .npy file)."""
-
-    rows: list[Any]
-    arrays: dict[str, Array]
-    labels: list[Any] | None
-
-    @property
-    def total(self) -> int:
-        return len(self.rows) if self.rows else min(map(len, self.arrays.values()), default=0)
-
-
 def read(sample: Sample, signature: Signature) -> Rows:
     """The part of a file that is meant, as the model takes it. Raises `ConfigError` that says what is wrong."""
     path = Path(sample.file)
-    table = _table(path, sample.label)
+    table = tables.read_table(path, sample.label)
     if table.total < MIN_ROWS:
         raise ConfigError(f"{path.name} has {table.total} rows; give {MIN_ROWS} at least")
     chosen = part_of(table.total, sample.part)
@@ -72,83 +57,6 @@ def part_of(total: int, part: str) -> list[int]:
     return sorted(chosen)
 
 
-# --- files
-
-
-def check_file(path: Path) -> None:
-    """Raises `ConfigError` unless the file is there, of a kind that is read, and not too large."""
-    if path.suffix.lower() not in _READERS:
-        raise ConfigError(f"{path.name} is not data that can be read: give {KINDS}")
-    if not path.is_file():
-        raise ConfigError(f"there is no {path}")
-    if path.stat().st_size > MAX_BYTES:
-        raise ConfigError(f"{path.name} is over {MAX_BYTES // 2**20} MB; a few thousand rows are enough")
-
-
-def _table(path: Path, label: str | None) -> _Table:
-    check_file(path)
-    try:
-        read_file = _READERS[path.suffix.lower()]
-        return _labelled(read_file(path), label, path.name)
-    except (OSError, ValueError, csv.Error, msgspec.DecodeError) as error:
-        raise ConfigError(f"{path.name} cannot be read: {str(error).splitlines()[0][:200]}") from error
-
-
-def _csv(path: Path) -> _Table:
-    reader = csv.DictReader(io.StringIO(path.read_text("utf-8-sig"), newline=""), strict=True)
-    rows = list(reader)
-    if any(None in row or None in row.values() for row in rows):
-        raise ValueError("its rows have different numbers of columns")
-    return _Table(rows, {}, None)
-
-
-def _jsonl(path: Path) -> _Table:
-    return _Table([msgspec.json.decode(line) for line in path.read_bytes().splitlines() if line.strip()], {}, None)
-
-
-def _json(path: Path) -> _Table:
-    rows = msgspec.json.decode(path.read_bytes())
-    if not isinstance(rows, list):
-        raise ValueError("it must hold a list of rows")
-    return _Table(rows, {}, None)
-
-
-def _txt(path: Path) -> _Table:
-    return _Table([line for line in path.read_text("utf-8-sig").splitlines() if line.strip()], {}, None)
-
-
-def _npy(path: Path) -> _Table:
-    return _Table([], {"": np.load(path, allow_pickle=False)}, None)
-
-
-def _npz(path: Path) -> _Table:
-    with np.load(path, allow_pickle=False) as arrays:
-        return _Table([], dict(arrays), None)
-
-
-_READERS = {".csv": _csv, ".jsonl": _jsonl, ".ndjson": _jsonl, ".json": _json, ".txt": _txt, ".npy": _npy, ".npz": _npz}
-
-
-def _labelled(table: _Table, label: str | None, file: str) -> _Table:
-    """The table with its labels taken out. Raises `ConfigError` when there is no column of the name that was given."""
-    name = label or LABEL
-    if table.arrays:
-        labels = table.arrays.pop(name).tolist() if name in table.arrays else None
-    elif table.rows and all(isinstance(row, dict) and name in row for row in table.rows):
-        labels = [row.pop(name) for row in table.rows]
-    else:
-        labels = None
-    if labels is None and label is not None:
-        known = ", ".join(_names(table)) or "none with a name"
-        raise ConfigError(f"{file} has no column {label!r} in every row; its columns are: {known}")
-    return table._replace(labels=labels)
-
-
-def _names(table: _Table) -> list[str]:
-    first = table.rows[0] if table.rows else table.arrays
-    return [str(name) for name in first if name] if isinstance(first, dict) else []
-
-
 def _text(label: Any) -> str:
     """A label as texts compare: 1, 1.0 and "1" are the same class."""
     if isinstance(label, float) and label.is_integer():
@@ -159,7 +67,7 @@ def _text(label: Any) -> str:
 # --- rows → inputs
 
 
-def _inputs(table: _Table, chosen: Sequence[int], signature: Signature) -> dict[str, Array]:
+def _inputs(table: Table, chosen: Sequence[int], signature: Signature) -> dict[str, Array]:
     if table.arrays:
         return _from_arrays(table.arrays, chosen, signature)
     rows = [_row(table.rows[index], signature) for index in chosen]

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 
 import msgspec
 
-from penstock.conversion import child, derive, machine
+from penstock.conversion import child, derive, machine, possible
 from penstock.conversion.jobs import Measure, Measured, Sample
 from penstock.core.errors import ConfigError, ModelFileError
 from penstock.core.model import ModelSpec
@@ -84,7 +84,7 @@ def derive_and_measure(spec: ModelSpec, wish: Wish, say: Say) -> Outcome:
 
 def prepared(spec: ModelSpec, wish: Wish) -> tuple[ModelSpec, Sample | None, Sample | None]:
     """The source for the CPU, the rows to calibrate on, and those to measure by. Raises what is wrong with the wish."""
-    if wish.precision == spec.precision and not derive.is_weights(spec):
+    if wish.precision == spec.precision and not possible.is_weights(spec):
         raise ConfigError(f"{spec.name} is in {wish.precision} already")
     if wish.dynamic and wish.precision != "int8":
         raise ConfigError(f"--dynamic is a way to int8; {wish.precision} is never calibrated, so leave it out")
@@ -105,7 +105,7 @@ def _on_cpu(spec: ModelSpec) -> ModelSpec:
 
 def _unchanged(spec: ModelSpec, say: Say) -> ModelSpec:
     """What would be served without a change of precision."""
-    return derive.resolved(spec, "fp32", None, say) if derive.is_weights(spec) else spec
+    return derive.resolved(spec, "fp32", None, say) if possible.is_weights(spec) else spec
 
 
 def _with_runtime(spec: ModelSpec) -> ModelSpec:

@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.conversion import derive, machine
+from penstock.conversion import derive, machine, possible
 from penstock.conversion.jobs import Sample
 from penstock.core.errors import ConfigError, MissingExtra
 from penstock.core.model import ModelSpec
@@ -32,7 +32,7 @@ def servable(
     """
     if not needed(spec, precision, calibration):
         return spec
-    if derive.is_weights(spec) and (engine := _torch(spec, precision)):
+    if possible.is_weights(spec) and (engine := _torch(spec, precision)):
         return _by_torch(spec, precision, engine, given)
     return derive.resolved(spec, precision, calibration, say, given)
 
@@ -40,18 +40,18 @@ def servable(
 def check(spec: ModelSpec, precision: Precision | None, calibration: Sample | None) -> None:
     """Raises what is wrong before anything is converted."""
     if needed(spec, precision, calibration):
-        derive.check(spec, precision or "fp32", calibration)
+        possible.check(spec, precision or "fp32", calibration)
 
 
 def needed(spec: ModelSpec, precision: Precision | None, calibration: Sample | None) -> bool:
     """Whether the source is not what is served. A model that has the precision already is taken as it is."""
     if calibration is not None and precision != "int8":
         raise ConfigError(f"calibration is for precision: int8, not for {precision or 'a model as it is'}")
-    if calibration is not None and spec.precision == "int8" and not derive.is_weights(spec):
+    if calibration is not None and spec.precision == "int8" and not possible.is_weights(spec):
         raise ConfigError(f"{spec.name} is in int8 already, which no calibration changes; leave it out")
     # Graphs that say nothing are in fp32, or in what somebody else chose: either way they are served as they are.
     same = precision in (None, spec.precision) or (precision == "fp32" and not spec.precision)
-    return derive.is_weights(spec) or not same
+    return possible.is_weights(spec) or not same
 
 
 # --- on PyTorch

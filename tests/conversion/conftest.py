@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import warnings
 from pathlib import Path
 
 import pytest
@@ -25,9 +24,7 @@ def minilm() -> Path:
 def classifier(tmp_path_factory: pytest.TempPathFactory) -> Trained:
     """A trained classifier of DistilBERT's shape."""
     pytest.importorskip("transformers")
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        return trained.train(tmp_path_factory.mktemp("classifier") / "places")
+    return trained.shared(tmp_path_factory.getbasetemp())
 
 
 @pytest.fixture(autouse=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import warnings
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest
 
 from penstock.conversion import exporting, feeds, networks
 from penstock.conversion.networks import Network
-from penstock.core.errors import ModelFileError
+from penstock.core.errors import ModelFileError, UntrustedFile
 from penstock.core.model import ModelSpec
 from penstock.core.text import Task, TextModel
 from tests.conversion import folders
@@ -146,6 +147,24 @@ def test_weights_of_other_shapes(tmp_path: Path) -> None:
     (folder / "config.json").write_text(json.dumps({**config, "intermediate_size": 128}))
     with pytest.raises(ModelFileError, match=r"do not have the shapes that config\.json describes"):
         networks.load(*described(folder))
+
+
+def test_a_pickle_of_weights_is_read_when_it_is_trusted(tmp_path: Path) -> None:
+    torch: Any = pytest.importorskip("torch")
+    folder, module = folders.random(tmp_path / "bert", "bert", "embedding")
+    (folder / "model.safetensors").unlink()
+    torch.save(module.state_dict(), folder / "pytorch_model.bin")
+    digest = hashlib.sha256((folder / "pytorch_model.bin").read_bytes()).hexdigest()
+    with pytest.raises(UntrustedFile, match=digest):
+        folders.spec(folder)
+    spec = folders.spec(folder, trust=frozenset({f"sha256:{digest}"}))
+    model = msgspec.convert(spec.options, TextModel)
+    ids, mask = exporting.drawn(networks.load(spec, model), 2, 5)
+    answer = networks.load(spec, model).run(ids, mask)
+    np.testing.assert_allclose(answer, Network(module, "embedding").run(ids, mask), atol=1e-6)
+    torch.save({}, folder / "pytorch_model.bin")
+    with pytest.raises(ModelFileError, match="is not the file that was trusted"):
+        networks.load(spec, model)
 
 
 def test_only_real_tokens_count(tmp_path: Path) -> None:

@@ -17,6 +17,7 @@ from penstock.conversion.jobs import Convert, Measure
 from penstock.core.model import ModelSpec
 from penstock.core.text import Precision, Task
 from tests.conversion import folders
+from tests.conversion.trained import Trained
 from tests.runtimes.text import tiny
 
 pytest.importorskip("openvino")
@@ -67,6 +68,22 @@ def test_a_task_in_int8(family: str, task: Task, tmp_path: Path) -> None:
     assert found.loss < 0.25
     weights = [Path(spec.path).with_suffix(".bin").stat().st_size for spec in (plain, small)]
     assert weights[1] < 0.5 * weights[0]
+
+
+def test_a_trained_classifier_in_int4_and_on_onnx_runtime(classifier: Trained, tmp_path: Path) -> None:
+    plain = made(folders.spec(classifier.folder), tmp_path / "fp32", "fp32")
+    assert compared(plain, made(plain, tmp_path / "int4", "int4")).figures["label_agreement"] > 0.95
+    graph = made(folders.spec(classifier.folder), tmp_path / "onnx", "fp32", engine="onnxruntime")
+    for precision in ("int8", "int4", "fp16"):
+        small = made(graph, tmp_path / f"onnx-{precision}", precision, engine="onnxruntime")
+        assert (small.format, small.options["inference"]) == ("onnx", "f32")
+        found = compared(on_onnx_runtime(graph), on_onnx_runtime(small))
+        assert found.figures["label_agreement"] > 0.9
+        assert Path(small.path).stat().st_size < 0.75 * Path(graph.path).stat().st_size
+
+
+def on_onnx_runtime(spec: ModelSpec) -> ModelSpec:
+    return msgspec.structs.replace(spec, options={**spec.options, "engine": "onnxruntime"})
 
 
 def test_a_folder_that_holds_an_onnx_file(tmp_path: Path) -> None:

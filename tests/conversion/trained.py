@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import functools
 import itertools
 import random
+import warnings
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -52,6 +54,14 @@ def tokenizer(texts: list[str]) -> Any:
         texts, trainers.WordPieceTrainer(vocab_size=400, special_tokens=specials, show_progress=False)
     )
     return made
+
+
+@functools.cache
+def shared(place: Path) -> Trained:
+    """The classifier in a folder of that place, trained once for all tests."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        return train(place / "places")
 
 
 def train(folder: Path, steps: int = 40) -> Trained:
