@@ -108,7 +108,7 @@ def _kept(made: Made) -> str:
     close = made.notes.get("closeness")
     if close is None:
         return ""
-    median = f"{close['cosine_median']:.4f} (median of {close['texts']:.0f} texts)"
+    median = f"{close['cosine_median']:.4f} (median of {close['texts']:.0f} general texts of ours)"
     return f"; its answers' cosine similarity to fp32's is {median}"
 
 

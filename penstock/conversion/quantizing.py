@@ -11,10 +11,12 @@ from typing import Any, NamedTuple
 import msgspec
 
 from penstock.conversion import child, derive, machine, possible
+from penstock.conversion.data import read
 from penstock.conversion.jobs import Measure, Measured, Sample
 from penstock.core.errors import ConfigError, ModelFileError
 from penstock.core.model import ModelSpec
-from penstock.core.text import Precision, TextModel
+from penstock.core.signature import Signature, TensorSpec
+from penstock.core.text import PAIR, TEXT, Precision, TextModel
 from penstock.repository import saving
 from penstock.repository.manifest import MANIFEST, read_manifest
 from penstock.runtimes import external_data, registry
@@ -84,6 +86,10 @@ def derive_and_measure(spec: ModelSpec, wish: Wish, say: Say) -> Outcome:
 
 def prepared(spec: ModelSpec, wish: Wish) -> tuple[ModelSpec, Sample | None, Sample | None]:
     """The source for the CPU, the rows to calibrate on, and those to measure by. Raises what is wrong with the wish."""
+    if spec.format == "python":
+        raise ConfigError(
+            f"{spec.name} is Python code, which has no weights to quantize; export its model to ONNX first"
+        )
     if wish.precision == spec.precision and not possible.is_weights(spec):
         raise ConfigError(f"{spec.name} is in {wish.precision} already")
     if wish.dynamic and wish.precision != "int8":
@@ -93,10 +99,18 @@ def prepared(spec: ModelSpec, wish: Wish) -> tuple[ModelSpec, Sample | None, Sam
             raise ConfigError("--label-column names a column of --data; give that too")
         return _on_cpu(spec), None, None
     given = Sample(file=str(wish.data.absolute()), label=wish.label)
+    _check_data(spec, given)
     if wish.precision != "int8" or wish.dynamic:
         return _on_cpu(spec), None, given
     calibrating = msgspec.structs.replace(given, part="calibration")
     return _on_cpu(spec), calibrating, msgspec.structs.replace(given, part="held-out")
+
+
+def _check_data(spec: ModelSpec, given: Sample) -> None:
+    """Reads the data once before the long work begins, where the model's inputs are known by then."""
+    if spec.runtime == "text":
+        pair = (TensorSpec(PAIR, "BYTES", (-1,), optional=spec.options.get("task") != "reranking"),)
+        read(given, Signature((TensorSpec(TEXT, "BYTES", (-1,)), *pair), task=str(spec.options.get("task"))))
 
 
 def _on_cpu(spec: ModelSpec) -> ModelSpec:

@@ -84,8 +84,9 @@ def _as_dict(specs: Sequence[TensorSpec], row: Any, index: int) -> Mapping[str, 
         return row
     if isinstance(row, (list, tuple)) and len(row) == len(specs):
         return {spec.name: value for spec, value in zip(specs, row, strict=True)}
-    names = ", ".join(spec.name for spec in specs[:20])
-    raise BadInput(f"row {index} must be an object with the columns: {names}")
+    names = ", ".join(spec.name + (" (optional)" if spec.optional else "") for spec in specs[:20])
+    alone = "a text, or " if specs[0].datatype == "BYTES" and all(spec.optional for spec in specs[1:]) else ""
+    raise BadInput(f"row {index} must be {alone}an object with the columns: {names}")
 
 
 def column(spec: TensorSpec, values: Sequence[Any]) -> Tensor:

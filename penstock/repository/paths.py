@@ -43,6 +43,8 @@ def _of_folder(folder: Path, runtime: str | None, given: Mapping[str, Any], trus
     if (folder / MANIFEST).exists():
         return of_folder(folder, runtime, given, trust)
     if not is_huggingface(folder):
+        if not any(folder.iterdir()):
+            raise ModelFileError(f"the folder {folder.name} is empty; was the model downloaded, or saved elsewhere?")
         raise ModelFileError(f"{folder.name} is a folder without {MANIFEST} or config.json{_files_in(folder)}")
     if reads_text(runtime):
         return of_huggingface(folder, given, trust)

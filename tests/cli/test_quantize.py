@@ -16,6 +16,7 @@ from penstock.conversion import irs
 from penstock.repository import sources
 from penstock.repository.manifest import read_manifest
 from penstock.runtimes import registry
+from tests import hf_folders
 from tests.cli.test_commands import refused, run
 from tests.conversion import tabular
 from tests.conversion.conftest import cache, classifier, minilm
@@ -163,3 +164,23 @@ def test_wishes_that_cannot_be(mlp: Digits, tmp_path: Path) -> None:
     assert "rows.csv does not fit the model: input 'X' must have shape [n, 64]" in said(
         "--precision", "int8", "--data", "rows.csv"
     )
+
+
+def test_data_that_does_not_fit_a_text_model_is_refused_before_anything_is_converted(
+    tmp_path: Path, cache: Path
+) -> None:
+    folder = hf_folders.embedder(tmp_path / "tiny")
+    (tmp_path / "wrong.csv").write_text("foo,bar\n" + "a,b\n" * 20)
+    (tmp_path / "few.txt").write_text("one\ntwo\n")
+    before = sorted(cache.rglob("*"))
+    for file, why in (("wrong.csv", "it needs a column named text"), ("few.txt", "has 2 rows; give 10 at least")):
+        result = quantize(folder, "--precision", "int8", "--data", file, folder=tmp_path)
+        assert why in refused(result)
+        assert "converting" not in result.stderr
+    assert sorted(cache.rglob("*")) == before
+
+
+def test_python_code_has_no_weights(tmp_path: Path) -> None:
+    (tmp_path / "shout.py").write_text("def shout(texts):\n    return texts\n")
+    said = refused(quantize("shout.py:shout", "--precision", "int8", folder=tmp_path))
+    assert "shout is Python code, which has no weights to quantize; export its model to ONNX first" in said
