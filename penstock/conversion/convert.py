@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.conversion import exporting, feeds, graphs, irs, networks
+from penstock.conversion import exporting, feeds, graphs, irs, networks, possible
 from penstock.conversion.closeness import closeness
 from penstock.conversion.jobs import Convert, Made
 from penstock.core.errors import ModelFileError
@@ -22,7 +22,6 @@ from penstock.runtimes import openvino
 
 Say = Callable[[str], None]
 GRAPH, TOKENIZER = "model.onnx", "tokenizer.json"
-_WEIGHTS = ("safetensors", "torch-pickle")
 
 
 def convert(job: Convert, say: Say) -> Made:
@@ -52,7 +51,7 @@ def _text(job: Convert, say: Say) -> Made:
 
 def _graph(job: Convert, model: TextModel, scratch: Path, say: Say) -> tuple[ModelSpec, dict[str, Any]]:
     """The source as a graph, and what is worth telling of how it became one."""
-    if job.spec.format not in _WEIGHTS:
+    if not possible.is_weights(job.spec):
         return job.spec, {}
     say("reading the weights")
     network = networks.load(job.spec, model)

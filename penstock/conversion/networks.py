@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from penstock.core.model import ModelSpec
 from penstock.core.tensors import Array
 from penstock.core.text import Task, TextModel
 from penstock.repository.trust import digest_of
-from penstock.runtimes.text.engines.torch import CLASSES
+from penstock.runtimes.text.engines.torch import CLASSES, missing_parts
 
 IDS, MASK, TYPES = "input_ids", "attention_mask", "token_type_ids"
 SUPPORTED = (
@@ -93,10 +93,8 @@ def load(spec: ModelSpec, model: TextModel) -> Network:
 
 
 def _check_whole(found: Mapping[str, Any], task: Task) -> None:
-    """Weights that are not in the file would be drawn by chance; only those that the answer never passes may lack."""
-    missing: Sequence[str] = sorted(
-        name for name in found["missing_keys"] if not (task == "embedding" and "pooler" in name)
-    )
+    """Raises `ModelFileError` for a network that is not whole."""
+    missing = missing_parts(found, task)
     if missing:
         raise ModelFileError(
             f"the weights lack {len(missing)} parts of the network ({', '.join(missing[:3])}), so it is not trained "

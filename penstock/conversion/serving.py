@@ -58,7 +58,14 @@ def needed(spec: ModelSpec, precision: Precision | None, calibration: Sample | N
 
 
 def _torch(spec: ModelSpec, precision: Precision | None) -> str | None:
-    """The 16-bit arithmetic of the device that PyTorch serves the model on; None when it is converted for the CPU."""
+    """The arithmetic of the device that PyTorch serves the model on; None when it is converted for the CPU.
+
+    Raises `ConfigError` when PyTorch is asked to serve a pickle, which it reads only to convert it.
+    """
+    if spec.format != "safetensors":
+        if spec.device.startswith("cuda") or spec.options.get("engine") == "torch":
+            raise ConfigError(f"{spec.name} is a pickle; PyTorch serves safetensors, so save the model anew as those")
+        return None
     if spec.options.get("engine", "auto") == "torch":
         return machine.cuda_arithmetic() or "f32" if spec.device != "cpu" else "f32"
     if spec.device.startswith("cuda"):

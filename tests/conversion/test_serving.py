@@ -62,6 +62,19 @@ def test_weights_stay_as_they_are_on_a_gpu(folder: Path, monkeypatch: pytest.Mon
     assert servable(described(folder), inference="f32").options["inference"] == "f32"
 
 
+def test_a_trusted_pickle_is_for_the_cpu_beside_a_gpu_too(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpu(monkeypatch, "bf16")
+    pickled = described(folder, format="torch-pickle", path=str(folder))
+    with pytest.raises(AssertionError, match="converting tiny to fp32"):
+        servable(pickled)
+    for asked in (
+        msgspec.structs.replace(pickled, device="cuda"),
+        msgspec.structs.replace(pickled, options={**pickled.options, "engine": "torch"}),
+    ):
+        with pytest.raises(ConfigError, match="PyTorch serves safetensors"):
+            servable(asked)
+
+
 def test_the_cpu_is_for_the_cpu(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     gpu(monkeypatch, "bf16")
     for spec, precision in (
