@@ -8,10 +8,13 @@ from collections.abc import AsyncIterator, Callable, Generator
 from functools import partial
 from typing import Any
 
-from penstock.core.errors import Cancelled, PenstockError
+from penstock.core.errors import Cancelled, PenstockError, SlowClient
+from penstock.core.generation import Generated
 from penstock.core.tensors import Tensors
 
-Outcome = Tensors | PenstockError
+Outcome = Tensors | Generated | PenstockError
+UNREAD = 65_536
+"""Events that may wait for their reader."""
 
 
 class Meta:
@@ -19,9 +22,20 @@ class Meta:
 
     `queue_s`: waiting for a place in a batch; `batch_s`: on the way to the worker and back;
     `compute_s`: in the model. `cached_rows`: how many rows were known before; None where nothing is kept.
+    Of generated text: `first_s`, from acceptance to the first token; `total_s`, to the end.
     """
 
-    __slots__ = ("batch_rows", "batch_s", "cached_rows", "compute_s", "model", "queue_s", "version")
+    __slots__ = (
+        "batch_rows",
+        "batch_s",
+        "cached_rows",
+        "compute_s",
+        "first_s",
+        "model",
+        "queue_s",
+        "total_s",
+        "version",
+    )
 
     def __init__(self, model: str = "", version: str = ""):
         self.model = model
@@ -31,6 +45,8 @@ class Meta:
         self.compute_s = 0.0
         self.batch_rows = 0
         self.cached_rows: int | None = None
+        self.first_s = 0.0
+        self.total_s = 0.0
 
 
 class Reply:
@@ -68,20 +84,26 @@ class Reply:
         return True
 
     def emit(self, event: object) -> None:
-        """Hands a streamed event to whoever iterates; ignored after the end."""
+        """Hands a streamed event to whoever iterates; ignored after the end. A reader that falls too far behind gets
+        an error instead of the rest: memory is bounded."""
         if self.outcome is None:
             if self._events is None:
                 self._events = deque()
             self._events.append(event)
             self._notify()
+            if len(self._events) > UNREAD:
+                self._abandon(SlowClient("the answer was not read as fast as it was written"))
 
     def close(self) -> None:
         """Gives the answer up: frees its place in the queue or batch. Does nothing after the end."""
+        self._abandon(Cancelled("the request was cancelled"))
+
+    def _abandon(self, error: PenstockError) -> None:
         on_close, self._on_close = self._on_close, None
         if self.outcome is None:
             if on_close is not None:
                 on_close()
-            self.settle(Cancelled("the request was cancelled"))
+            self.settle(error)
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Calls back once, synchronously, at the next event or end (at once if ended)."""
@@ -116,9 +138,23 @@ class Reply:
         outcome = self.outcome
         if isinstance(outcome, PenstockError):
             raise outcome
-        if outcome is None:
-            raise RuntimeError("the reply has not ended")
+        if outcome is None or isinstance(outcome, Generated):
+            raise RuntimeError("the reply has not ended" if outcome is None else "the reply is text, not tensors")
         return outcome
+
+    def generated(self) -> Generated:
+        """How an ended reply of generated text went. Raises the error that it ended with."""
+        outcome = self.outcome
+        if isinstance(outcome, PenstockError):
+            raise outcome
+        if not isinstance(outcome, Generated):
+            raise RuntimeError("the reply has not ended" if outcome is None else "the reply is tensors, not text")
+        return outcome
+
+    def began(self) -> Began:
+        """Awaited, waits for the first event or the end, without taking the event. Raises the error of a reply that
+        ended without any, so that its protocol can still answer with a status of its own."""
+        return Began(self)
 
     def __await__(self) -> Generator[Any, None, Tensors]:
         try:
@@ -150,12 +186,33 @@ class Reply:
                 await self._changed()
         finally:
             self.close()
-        self.tensors()
+        if isinstance(self.outcome, PenstockError):
+            raise self.outcome
 
     async def _changed(self) -> None:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.add_done_callback(partial(_wake, waiter))
         await waiter
+
+
+class Began:
+    """Waits for the beginning of a reply; see `Reply.began`."""
+
+    __slots__ = ("_reply",)
+
+    def __init__(self, reply: Reply):
+        self._reply = reply
+
+    def __await__(self) -> Generator[Any, None, None]:
+        reply = self._reply
+        try:
+            while reply.outcome is None and not reply._events:
+                yield reply
+        except BaseException:
+            reply.close()
+            raise
+        if not reply._events and isinstance(reply.outcome, PenstockError):
+            raise reply.outcome
 
 
 def _wake(waiter: asyncio.Future[None], _: Reply) -> None:

@@ -2,20 +2,13 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any, Protocol
+from dataclasses import dataclass
+from typing import Protocol
 
 from penstock.core.deadline import NEVER, Deadline
+from penstock.core.generation import Generation
 from penstock.core.reply import Reply
 from penstock.core.tensors import Tensors
-
-
-@dataclass(slots=True)
-class Generation:
-    """A request for generated text; `settings` are the sampling settings by their usual names."""
-
-    prompt: str | list[int]
-    settings: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(slots=True)

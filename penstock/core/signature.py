@@ -37,6 +37,10 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     Models that read text say more. `task`: what they do ("embedding", "classification", "reranking",
     "token-classification", "fill-mask"). `max_tokens`: the longest input that they read; batches are then filled by
     tokens instead of rows, and an output `tokens` counts those of every row.
+
+    Models that generate text (`task` "generation") have no tensors: `max_tokens` is their context, prompt and answer
+    together, `sequences` how many answers they generate at once, `cache_tokens` how many tokens their key-value cache
+    holds.
     """
 
     inputs: tuple[TensorSpec, ...]
@@ -45,6 +49,8 @@ class Signature(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     fixed_rows: int | None = None
     task: str = ""
     max_tokens: int | None = None
+    sequences: int = 0
+    cache_tokens: int = 0
 
     def output_names(self) -> tuple[str, ...]:
         """The outputs' names, in order."""

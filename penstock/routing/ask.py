@@ -8,8 +8,9 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.core.deadline import Deadline
+from penstock.core.generation import Generation
 from penstock.core.reply import Meta, Outcome, Reply
-from penstock.core.request import Generation, Request
+from penstock.core.request import Request
 from penstock.core.tensors import Tensor, Tensors
 from penstock.routing.layout import Row, joined
 from penstock.routing.scope import Scope

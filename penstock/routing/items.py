@@ -9,6 +9,7 @@ from typing import Any
 
 from penstock.core.clock import Clock, system_clock
 from penstock.core.errors import Cancelled, Internal, PenstockError
+from penstock.core.generation import Generated
 from penstock.core.model import Models
 from penstock.core.reply import Meta, Reply
 from penstock.core.request import Handler, Request
@@ -101,7 +102,7 @@ class ItemCache:
         # Both know each other: memory should not wait for the garbage collector.
         run.reply = None
         outcome = reply.outcome
-        if run.ended or outcome is None:
+        if run.ended or outcome is None or isinstance(outcome, Generated):
             return
         if not isinstance(outcome, PenstockError):
             rows = run.owner.scope.rows(outcome, len(run.keys))

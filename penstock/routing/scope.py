@@ -8,8 +8,9 @@ from itertools import count
 from penstock.core.clock import Clock
 from penstock.core.deadline import NEVER, Deadline
 from penstock.core.errors import BadInput, ModelFailed
+from penstock.core.generation import Generation
 from penstock.core.model import Models, ModelView
-from penstock.core.request import Generation, Request
+from penstock.core.request import Request
 from penstock.core.signature import Fit, Signature
 from penstock.core.tensors import Tensors
 from penstock.routing.layout import Form, Layout, Row, form_of

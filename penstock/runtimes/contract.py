@@ -1,12 +1,15 @@
-"""What every runtime offers: load a model, run a batch. Synchronous; lives in a worker process."""
+"""What every runtime offers: load a model, run a batch or a step. Synchronous; lives in a worker process."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
 import msgspec
 
+from penstock.core.errors import PenstockError
+from penstock.core.generation import EngineStats, Event, Generated, Generation
 from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature
 from penstock.core.tensors import Array
@@ -36,6 +39,33 @@ class Runtime(Protocol):
         (BYTES: object arrays of `bytes`; columns [-1]). Returns output name → array, rows in the
         same order. Raises `BadInput` when the input is at fault; anything else is the model's.
         """
+
+
+class Engine(Protocol):
+    """A runtime that batches by itself: a language model. It has no `run`; requests come and go between steps."""
+
+    def load(self, spec: ModelSpec) -> Signature:
+        """Loads the model; its signature has the task "generation". Raises like `Runtime.load`."""
+
+    def submit(self, id: int, generation: Generation) -> None:
+        """Adds a request; what it becomes, errors included, comes out of `step`."""
+
+    def cancel(self, id: int) -> None:
+        """Gives a request up; nothing more comes of it. Unknown ids are ignored."""
+
+    def step(self) -> list[tuple[int, Event | Generated | PenstockError]]:
+        """Works once, for about a second at most, and returns what is new, by request: events in order, then
+        `Generated` or an error as its only end. An exception ends the worker."""
+
+    @property
+    def busy(self) -> bool:
+        """Whether `step` has something to do now."""
+
+    def descriptors(self) -> Sequence[int]:
+        """File descriptors that become readable when `step` has something to do again (besides new requests)."""
+
+    def stats(self) -> EngineStats:
+        """The present state of the engine."""
 
 
 class Saved(msgspec.Struct, frozen=True):

@@ -8,8 +8,9 @@ from typing import NamedTuple
 
 from penstock.core.deadline import NEVER
 from penstock.core.errors import BadInput, Cancelled, ModelFailed, PenstockError, TooLarge
+from penstock.core.generation import Generation
 from penstock.core.reply import Meta, Outcome, Reply
-from penstock.core.request import Generation, Request
+from penstock.core.request import Request
 from penstock.core.signature import Fit, Signature
 from penstock.core.tensors import Tensors
 from penstock.scheduling.dispatcher import Dispatcher

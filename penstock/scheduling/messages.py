@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.core.generation import EngineStats, Event, Generated, Generation
 from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature
 
@@ -70,5 +71,36 @@ class RunFailed(msgspec.Struct, tag="run_failed", array_like=True, frozen=True):
     reasons: dict[int, str] = {}
 
 
-ToWorker = Load | Run
-ToServer = Loaded | LoadFailed | Ran | RunFailed
+class Submit(msgspec.Struct, tag="submit", array_like=True, frozen=True):
+    """Server → worker: generate this, beside what is under way."""
+
+    id: int
+    generation: Generation
+
+
+class Drop(msgspec.Struct, tag="drop", array_like=True, frozen=True):
+    """Server → worker: nobody waits for these requests any more."""
+
+    ids: tuple[int, ...]
+
+
+class Failure(msgspec.Struct, tag="f", array_like=True, frozen=True):
+    """A request's end by an error; `code` as in the error tree, `detail` for the log."""
+
+    code: str
+    message: str
+    detail: str = ""
+    param: str | None = None
+
+
+class Stepped(msgspec.Struct, tag="stepped", array_like=True, frozen=True):
+    """Worker → server: what a step brought, by request in order; also sent now and then without any news, as a sign
+    of life while there is work."""
+
+    news: tuple[tuple[int, Event | Generated | Failure], ...]
+    stats: EngineStats
+    compute_s: float = 0.0
+
+
+ToWorker = Load | Run | Submit | Drop
+ToServer = Loaded | LoadFailed | Ran | RunFailed | Stepped

@@ -5,6 +5,7 @@ from __future__ import annotations
 from functools import partial
 
 from penstock.core.errors import PenstockError
+from penstock.core.generation import Generated
 from penstock.core.reply import Outcome, Reply
 from penstock.core.request import Request
 from penstock.core.signature import Signature
@@ -52,7 +53,7 @@ class TextIntake(Intake):
 
     def _counted(self, on_end: OnEnd, work: Work, outcome: Outcome) -> None:
         """Learns from a piece of work, then hands its end on."""
-        if not isinstance(outcome, PenstockError) and TOKENS in outcome:
+        if not isinstance(outcome, PenstockError | Generated) and TOKENS in outcome:
             counts = outcome[TOKENS].array
             self._recorder.tokens += int(counts.sum())
             self.meter.learn(work.tensors, counts)

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from penstock.core.errors import ModelFailed, PenstockError
+from penstock.core.generation import Generated
 from penstock.core.reply import Outcome
 from penstock.core.signature import Signature
 from penstock.core.tensors import Tensor, Tensors
@@ -80,12 +81,11 @@ class Parts:
             )
 
     def _joined(self) -> Tensors:
-        parts = [self._outcomes[index] for index in range(len(self.works))]
-        first = parts[0]
-        assert not isinstance(first, PenstockError)
+        outcomes = [self._outcomes[index] for index in range(len(self.works))]
+        parts = [outcome for outcome in outcomes if not isinstance(outcome, PenstockError | Generated)]
         joined: dict[str, Tensor] = {}
-        for name, tensor in first.items():
-            arrays = [part[name].array for part in parts if not isinstance(part, PenstockError)]
+        for name, tensor in parts[0].items():
+            arrays = [part[name].array for part in parts]
             joined[name] = Tensor(tensor.datatype, np.concatenate(arrays))
         return joined
 

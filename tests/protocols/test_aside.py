@@ -15,8 +15,9 @@ from typing import Any
 import pytest
 
 from penstock.core.errors import BadInput
+from penstock.core.generation import Generation
 from penstock.core.reply import Meta, Reply
-from penstock.core.request import Generation, Request
+from penstock.core.request import Request
 from penstock.core.signature import Signature, TensorSpec
 from penstock.protocols import json_tensors, predict
 from penstock.protocols.aside import HEAVY, aside

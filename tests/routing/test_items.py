@@ -23,9 +23,10 @@ from penstock.core.errors import (
     PenstockError,
     WorkerLost,
 )
+from penstock.core.generation import Generation
 from penstock.core.model import ModelSpec
 from penstock.core.reply import Meta, Reply
-from penstock.core.request import Generation, Request
+from penstock.core.request import Request
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import Tensor, Tensors, object_array
 from penstock.routing.items import ItemCache
@@ -190,7 +191,7 @@ async def test_a_request_without_a_deadline_gets_the_models_and_others_keep_thei
 @pytest.mark.parametrize(
     "request_",
     [
-        Request("1", "m", Generation("tell me")),
+        Request("1", "m", Generation(prompt="tell me")),
         Request("1", "m", {"text": Tensor("INT32", np.zeros(2, np.int32))}),
         Request("1", "m", {"text": Tensor("BYTES", object_array([b"a"], (1, 1)))}),
         Request("1", "m", {"truncate": Tensor("BOOL", np.array([True]))}),

@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from penstock.core.errors import BadInput, Draining, ModelFailed, Overloaded, PenstockError, TooLarge
+from penstock.core.generation import Generation
 from penstock.core.reply import Reply
-from penstock.core.request import Generation, Request
+from penstock.core.request import Request
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import Tensor, Tensors
 from penstock.scheduling.batching.dynamic import DynamicBatcher
@@ -99,7 +100,7 @@ def test_refusals_name_what_is_wrong() -> None:
     with pytest.raises(BadInput, match="unknown output 'z'; the model gives: y"):
         shop.ask(1, outputs=("z",))
     with pytest.raises(BadInput, match="takes tensors"):
-        shop.intake.accept(Request("1", "m", Generation("hello")), 1.0)
+        shop.intake.accept(Request("1", "m", Generation(prompt="hello")), 1.0)
     shop.dispatcher.draining = True
     with pytest.raises(Draining):
         shop.ask(1)

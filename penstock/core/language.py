@@ -1,0 +1,65 @@
+"""What a language model is: the description that its files give, and its runtime obeys."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+import msgspec
+
+GENERATION = "generation"
+EngineName = Literal["auto", "openvino", "llamacpp", "vllm", "transformers"]
+
+
+class LanguageModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
+    """How to read, run and understand one language model. Travels as the options of its `ModelSpec`.
+
+    What the files say: `architecture` ("llama"), `parameters`, `weights_bytes`, `trained_context` (tokens), `layers`,
+    `hidden_size`, `heads`, `kv_heads`, `head_size`, `vocab_size`, `bos`, `add_bos`, `eos` (ids that end an
+    answer), `quantization` ("Q4_0", "F16", "bf16"), `chat_template` (Jinja; "" for none), `defaults` (sampling settings that
+    the model recommends), `license`, `title`, `tokenizer` (its file, where it is not inside the model file).
+    `tool_format`, `reasoning`: how its answers mark tool calls and thoughts; auto: by the template.
+
+    What a person sets: `engine`, and `reason`, why it was chosen; `context` (tokens of prompt and answer together; 0:
+    what the model was trained on, as far as memory allows); `sequences` (answers generated at once); `kv_precision`;
+    `prefix_cache`; `chunk` (tokens of prompts computed per step, so that answers under way go on); `speculative`:
+    "prompt_lookup", or the path of a draft model; `draft_tokens` guessed at once; `adapters`: LoRA adapters by name
+    → path of their safetensors; `engine_options`: settings passed to the engine by its own names.
+    """
+
+    architecture: str = ""
+    parameters: int = 0
+    weights_bytes: int = 0
+    trained_context: int = 0
+    layers: int = 0
+    hidden_size: int = 0
+    heads: int = 0
+    kv_heads: int = 0
+    head_size: int = 0
+    vocab_size: int = 0
+    bos: int | None = None
+    add_bos: bool = False
+    eos: tuple[int, ...] = ()
+    quantization: str = ""
+    chat_template: str = ""
+    tokenizer: str = ""
+    defaults: dict[str, Any] = {}
+    license: str = ""
+    title: str = ""
+    tool_format: Literal["auto", "hermes", "llama3", "mistral", "none"] = "auto"
+    reasoning: Literal["auto", "think", "none"] = "auto"
+    engine: EngineName = "auto"
+    reason: str = ""
+    context: int = 0
+    sequences: int = 16
+    kv_precision: Literal["auto", "f32", "f16", "bf16", "u8"] = "auto"
+    prefix_cache: bool = True
+    chunk: int = 512
+    speculative: str = ""
+    draft_tokens: int = 5
+    adapters: dict[str, str] = {}
+    engine_options: dict[str, Any] = {}
+
+    def kv_bytes_per_token(self) -> int:
+        """Memory that one token takes in the key-value cache, in bytes (2 tensors per layer)."""
+        each = {"f32": 4, "u8": 1}.get(self.kv_precision, 2)
+        return 2 * self.layers * self.kv_heads * self.head_size * each
