@@ -2,6 +2,7 @@
 
     PenstockError
     ├── BadInput                400  INVALID_ARGUMENT     the request itself is wrong
+    │   ├── ContextExceeded     400  INVALID_ARGUMENT     prompt and answer do not fit the model's context
     │   ├── BadRows             400  INVALID_ARGUMENT     some rows of a batch are (inside; callers get BadInput)
     │   ├── SlowClient          408  DEADLINE_EXCEEDED    head or body came too slowly
     │   ├── TooLarge            413  RESOURCE_EXHAUSTED   a body, tensor or list over its limit
@@ -80,6 +81,12 @@ class BadRows(BadInput):
     def __init__(self, reasons: Mapping[int, str]):
         super().__init__(next(iter(reasons.values()), "bad rows"))
         self.reasons = dict(reasons)
+
+
+class ContextExceeded(BadInput):
+    """The prompt, or the prompt and the answer asked for, are longer than the model's context."""
+
+    code = "context_length_exceeded"
 
 
 class SlowClient(BadInput):

@@ -15,8 +15,8 @@ class LanguageModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     What the files say: `architecture` ("llama"), `parameters`, `weights_bytes`, `trained_context` (tokens), `layers`,
     `hidden_size`, `heads`, `kv_heads`, `head_size`, `vocab_size`, `bos`, `add_bos`, `eos` (ids that end an
-    answer), `quantization` ("Q4_0", "F16", "bf16"), `chat_template` (Jinja; "" for none), `defaults` (sampling settings that
-    the model recommends), `license`, `title`, `tokenizer` (its file, where it is not inside the model file).
+    answer), `quantization` ("Q4_0", "F16", "bf16"), `chat_template` (Jinja; "" for none), `defaults` (sampling settings
+    that the model recommends), `license`, `title`, `tokenizer` (its file, where it is not inside the model file).
     `tool_format`, `reasoning`: how its answers mark tool calls and thoughts; auto: by the template.
 
     What a person sets: `engine`, and `reason`, why it was chosen; `context` (tokens of prompt and answer together; 0:
