@@ -189,10 +189,19 @@ class Reply:
         if isinstance(self.outcome, PenstockError):
             raise self.outcome
 
-    async def _changed(self) -> None:
+    def take(self) -> list[Any]:
+        """The events that came and were not read yet; never waits."""
+        events, self._events = self._events, None
+        return list(events) if events else []
+
+    def news(self) -> asyncio.Future[None]:
+        """Done at the next event, or at the end; giving it up does the reply no harm."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.add_done_callback(partial(_wake, waiter))
-        await waiter
+        return waiter
+
+    async def _changed(self) -> None:
+        await self.news()
 
 
 class Began:

@@ -1,0 +1,106 @@
+"""Asks the path for generated text, whatever the dialect."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from msgspec.structs import replace
+
+from penstock.core.clock import Clock
+from penstock.core.errors import UnknownModel
+from penstock.core.generation import Generation
+from penstock.core.language import GENERATION
+from penstock.core.model import Models, ModelView
+from penstock.core.reply import Reply
+from penstock.core.request import Handler, Request
+from penstock.protocols.answer import deadline_of, priority_of
+from penstock.protocols.http.message import HttpRequest
+from penstock.protocols.texts import signature_for
+
+LATEST = ":latest"
+"""A tag that Ollama's clients put behind every name."""
+
+
+class Named(NamedTuple):
+    """What a client's name means: a served model, and a LoRA adapter of it ("" for none)."""
+
+    name: str
+    adapter: str
+    view: ModelView
+
+
+class Asker:
+    """Finds the model of a request, and hands the request down."""
+
+    def __init__(self, handler: Handler, models: Models, clock: Clock):
+        self._handler = handler
+        self._models = models
+        self._clock = clock
+
+    async def ask(
+        self,
+        http: HttpRequest,
+        model: str,
+        generation: Generation,
+        *,
+        timeout_ms: float | None = None,
+        priority: int | None = None,
+    ) -> Reply:
+        """The reply, once it has begun; an error before its first event is raised, so that it has a status.
+
+        Raises `UnknownModel`, `BadInput` for a model that does something else, and whatever the path raises.
+        """
+        reply = await self.begin(http, model, generation, timeout_ms=timeout_ms, priority=priority)
+        await reply.began()
+        return reply
+
+    async def begin(
+        self,
+        http: HttpRequest,
+        model: str,
+        generation: Generation,
+        *,
+        timeout_ms: float | None = None,
+        priority: int | None = None,
+    ) -> Reply:
+        """Like `ask`, but does not wait for the first event: for several requests that belong together."""
+        found = self.generates(model)
+        if found.adapter:
+            generation = replace(generation, adapter=found.adapter)
+        deadline, level = deadline_of(timeout_ms, self._clock), priority_of(priority)
+        return await self._handler(Request(http.id, found.name, generation, deadline=deadline, priority=level))
+
+    def generates(self, model: str) -> Named:
+        """The model that a client's name means.
+
+        Raises `UnknownModel`, `Loading`, and `BadInput` when the model does not generate text.
+        """
+        found = self.find(model)
+        signature_for(self._models, found.name, GENERATION)
+        adapters = found.view.spec.options.get("adapters", {})
+        if found.adapter and found.adapter not in adapters:
+            known = ", ".join(list(adapters)[:10]) or "none"
+            says = f"model {found.name[:128]!r} has no adapter {found.adapter[:64]!r}; its adapters: {known}"
+            raise UnknownModel(says)
+        return found
+
+    def find(self, model: str) -> Named:
+        """The model that a client's name means, whatever it does. Raises `UnknownModel`."""
+        for name, adapter in _readings(model):
+            try:
+                return Named(name, adapter, self._models.find(name))
+            except UnknownModel:
+                continue
+        return Named(model, "", self._models.find(model))
+
+
+def _readings(model: str) -> Iterator[tuple[str, str]]:
+    """What a name may mean, the likeliest first: as it is, without its tag, and with an adapter behind a colon."""
+    yield model, ""
+    plain = model.removesuffix(LATEST)
+    if plain != model:
+        yield plain, ""
+    base, colon, adapter = plain.rpartition(":")
+    if colon:
+        yield base, adapter
