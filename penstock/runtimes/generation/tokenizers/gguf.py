@@ -1,0 +1,135 @@
+"""The tokenizer of a GGUF file, built from what its metadata says."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, NamedTuple
+
+from penstock.core.errors import ModelFileError
+from penstock.runtimes.generation.tokenizers.alphabets import SPACE, byte_level, plain, sentencepiece
+from penstock.runtimes.generation.tokenizers.fast import FastTokenizer, library
+from penstock.runtimes.generation.tokenizers.gguf_metadata import read_metadata
+from penstock.runtimes.generation.tokenizers.patterns import CUTTINGS
+
+_PREFIX = "tokenizer.ggml."
+_UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 2, 3, 4, 6
+
+
+class _Vocabulary(NamedTuple):
+    """Token texts and their types, by id; `ids`: the other way round (the first of equal texts)."""
+
+    tokens: list[str]
+    types: list[int]
+    ids: dict[str, int]
+
+    def of_type(self, *types: int) -> list[int]:
+        return [at for at, type_ in enumerate(self.types) if type_ in types]
+
+
+def of_gguf(path: Path) -> FastTokenizer:
+    """Builds the tokenizer that a GGUF file describes: byte-level BPE ("gpt2") or SentencePiece BPE ("llama").
+
+    Raises `ModelFileError` when it is of another kind (naming it), or damaged; `MissingExtra`.
+    """
+    metadata = {key.removeprefix(_PREFIX): value for key, value in read_metadata(path, _PREFIX).items()}
+    kind = str(metadata.get("model", ""))
+    build = {"gpt2": _byte_level_bpe, "llama": _sentencepiece_bpe}.get(kind)
+    if build is None:
+        raise ModelFileError(
+            f"the GGUF file has a tokenizer of the kind {kind!r}; gpt2 (byte-level BPE) and llama (SentencePiece) "
+            "are read. Another engine may have its own"
+            if kind
+            else "the GGUF file has no tokenizer"
+        )
+    vocabulary = _vocabulary(metadata)
+    try:
+        tokenizer = build(vocabulary, metadata)
+    except ModelFileError:
+        raise
+    except Exception as error:
+        text = "the GGUF file's tokenizer is damaged: its tokens and merges do not fit together"
+        raise ModelFileError(text, detail=str(error)) from error
+    _add_tokens(tokenizer, vocabulary)
+    return FastTokenizer(tokenizer, _pieces(vocabulary, kind), frozenset(vocabulary.of_type(_UNKNOWN, _CONTROL)))
+
+
+def _vocabulary(metadata: dict[str, Any]) -> _Vocabulary:
+    tokens = [token.decode(errors="replace") for token in _texts(metadata, "tokens")]
+    types = metadata.get("token_type")
+    types = [1] * len(tokens) if types is None else types.tolist()
+    if not tokens or len(types) != len(tokens):
+        raise ModelFileError(f"the GGUF file's tokenizer is damaged: {len(tokens)} tokens, {len(types)} token types")
+    ids = {token: at for at, token in reversed(list(enumerate(tokens)))}
+    return _Vocabulary(tokens, types, ids)
+
+
+def _texts(metadata: dict[str, Any], key: str) -> list[bytes]:
+    values = metadata.get(key)
+    if not isinstance(values, list):
+        raise ModelFileError(f"the GGUF file's tokenizer is damaged: it has no {_PREFIX}{key}")
+    return values
+
+
+def _byte_level_bpe(vocabulary: _Vocabulary, metadata: dict[str, Any]) -> Any:
+    name = str(metadata.get("pre", "default"))
+    cutting = CUTTINGS.get(name)
+    if cutting is None:
+        raise ModelFileError(f"the GGUF file's tokenizer cuts words in the way {name!r}, which is not known here")
+    merges = [_pair(merge.decode(errors="replace")) for merge in _texts(metadata, "merges")]
+    models, cut = library().models, library().pre_tokenizers
+    tokenizer = library().Tokenizer(models.BPE(vocab=vocabulary.ids, merges=merges, ignore_merges=cutting.whole))
+    splits = [cut.Split(library().Regex(expression), "isolated") for expression in cutting.expressions]
+    tokenizer.pre_tokenizer = cut.Sequence([*splits, cut.ByteLevel(add_prefix_space=False, use_regex=False)])
+    return tokenizer
+
+
+def _pair(merge: str) -> tuple[str, str]:
+    """The two halves of a merge: parted by the first space that is not its first character."""
+    at = merge.find(" ", 1)
+    if at < 0:
+        raise ModelFileError("the GGUF file's tokenizer is damaged: a merge is not of two parts")
+    return merge[:at], merge[at + 1 :]
+
+
+def _sentencepiece_bpe(vocabulary: _Vocabulary, metadata: dict[str, Any]) -> Any:
+    scores = metadata.get("scores")
+    if scores is None or len(scores) != len(vocabulary.tokens):
+        raise ModelFileError("the GGUF file's tokenizer is damaged: its tokens have no scores")
+    models, normalizers = library().models, library().normalizers
+    unknown = next((vocabulary.tokens[at] for at in vocabulary.of_type(_UNKNOWN)), None)
+    merges = _merges(vocabulary, scores.tolist())
+    model = models.BPE(vocab=vocabulary.ids, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True)
+    tokenizer = library().Tokenizer(model)
+    steps = [normalizers.Prepend(SPACE)] if metadata.get("add_space_prefix", True) else []
+    tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
+    return tokenizer
+
+
+def _merges(vocabulary: _Vocabulary, scores: list[float]) -> list[tuple[str, str]]:
+    """Merges that do as SentencePiece's scores say: of the pairs that make a token, the best-scored token first."""
+    ids = vocabulary.ids
+    skipped = set(vocabulary.of_type(_UNKNOWN, _CONTROL, _BYTE))
+    ranked = sorted((at for at in ids.values() if at not in skipped), key=lambda at: (-scores[at], at))
+    merges: list[tuple[str, str]] = []
+    for token in (vocabulary.tokens[at] for at in ranked):
+        pairs = ((token[:cut], token[cut:]) for cut in range(1, len(token)))
+        merges.extend(pair for pair in pairs if pair[0] in ids and pair[1] in ids)
+    return merges
+
+
+def _add_tokens(tokenizer: Any, vocabulary: _Vocabulary) -> None:
+    """Tokens that are found in a text before anything else is done to it."""
+    make = library().AddedToken
+    named = [vocabulary.tokens[at] for at in vocabulary.of_type(_UNKNOWN, _CONTROL)]
+    tokenizer.add_special_tokens([make(token, special=True, normalized=False) for token in named if token])
+    named = [vocabulary.tokens[at] for at in vocabulary.of_type(_USER_DEFINED)]
+    tokenizer.add_tokens([make(token, normalized=False) for token in named if token])
+
+
+def _pieces(vocabulary: _Vocabulary, kind: str) -> list[bytes]:
+    decode = byte_level if kind == "gpt2" else sentencepiece
+    literal = {_CONTROL, _UNKNOWN, _USER_DEFINED}
+    return [
+        plain(token) if type_ in literal else decode(token)
+        for token, type_ in zip(vocabulary.tokens, vocabulary.types, strict=True)
+    ]
