@@ -76,7 +76,8 @@ class Generation(msgspec.Struct, frozen=True, omit_defaults=True):
     `format`: None for free text, {} for any JSON object, else the JSON Schema that the answer follows. `adapter`: a
     LoRA adapter of the model, by name. `echo`: a plain prompt's text goes before its answer. `think`: whether to reason
     first, where the model can choose. `estimate`: tokens of the prompt as far as known before any tokenizer saw it.
-    `count_only`: only counts the prompt's tokens (and gives them, `Started.tokens`); nothing is generated.
+    `count_only`: only counts the prompt's tokens (and gives them, `Started.tokens`); nothing is generated. With `echo`,
+    one `Text` of choice 0 follows, the prompt's own text, before `Generated`: so token ids become text.
     """
 
     messages: tuple[Message, ...] = ()
@@ -104,6 +105,8 @@ class TokenLogprob(msgspec.Struct, array_like=True, frozen=True):
 
 
 # --- events, in the order in which they may come: one Started; then for each choice its deltas and one Stopped.
+# `tokens`: how many of the choice's generated tokens an event stands for (0 where that is not known); all events of a
+# reply together stand for `Usage.completion_tokens`.
 
 
 class Started(msgspec.Struct, tag="s", array_like=True, frozen=True):
@@ -120,6 +123,7 @@ class Text(msgspec.Struct, tag="t", array_like=True, frozen=True):
     choice: int
     text: str
     logprobs: tuple[TokenLogprob, ...] = ()
+    tokens: int = 0
 
 
 class Reasoning(msgspec.Struct, tag="r", array_like=True, frozen=True):
@@ -127,6 +131,7 @@ class Reasoning(msgspec.Struct, tag="r", array_like=True, frozen=True):
 
     choice: int
     text: str
+    tokens: int = 0
 
 
 class CallStarted(msgspec.Struct, tag="c", array_like=True, frozen=True):
@@ -136,6 +141,7 @@ class CallStarted(msgspec.Struct, tag="c", array_like=True, frozen=True):
     call: int
     id: str
     name: str
+    tokens: int = 0
 
 
 class CallArguments(msgspec.Struct, tag="a", array_like=True, frozen=True):
@@ -144,6 +150,7 @@ class CallArguments(msgspec.Struct, tag="a", array_like=True, frozen=True):
     choice: int
     call: int
     text: str
+    tokens: int = 0
 
 
 class Stopped(msgspec.Struct, tag="e", array_like=True, frozen=True):
@@ -152,6 +159,7 @@ class Stopped(msgspec.Struct, tag="e", array_like=True, frozen=True):
     choice: int
     reason: Reason
     stop: str | None = None
+    tokens: int = 0
 
 
 Event = Started | Text | Reasoning | CallStarted | CallArguments | Stopped

@@ -44,7 +44,7 @@ def error_response(error: PenstockError, request_id: str, path: bytes) -> HttpRe
         body = anthropic_error(error, request_id)
         headers += [(b"request-id", request_id.encode()), *_no_retry(error)]
     elif openai_path(path):
-        body = _openai(error, request_id)
+        body = openai_error(error, request_id)
         headers += _no_retry(error)
     elif path.startswith((b"/v2", b"/api/")):
         body = {"error": error.message, "code": error.code, "request_id": request_id}
@@ -79,7 +79,8 @@ def _no_retry(error: PenstockError) -> Headers:
     return [(b"x-should-retry", b"false")]
 
 
-def _openai(error: PenstockError, request_id: str) -> dict[str, Any]:
+def openai_error(error: PenstockError, request_id: str) -> dict[str, Any]:
+    """An error as OpenAI's API has it, also inside a stream."""
     kind = OPENAI_OURS if error.status >= 500 else OPENAI_TYPES.get(error.status, OPENAI_OTHER)
     return {
         "error": {
