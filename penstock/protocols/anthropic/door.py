@@ -1,0 +1,92 @@
+"""POST /v1/messages and /v1/messages/count_tokens, as Anthropic's clients expect them."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator
+from typing import Any
+
+import msgspec
+
+from penstock.core.clock import Clock
+from penstock.core.errors import Internal, PenstockError
+from penstock.core.generation import Started
+from penstock.core.model import Models
+from penstock.core.reply import Reply
+from penstock.core.request import Handler
+from penstock.protocols.anthropic.conversation import count_of, generation_of
+from penstock.protocols.anthropic.events import PING, Wire, Writer, whole
+from penstock.protocols.anthropic.messages import MessagesRequest, read_count, read_messages
+from penstock.protocols.aside import HEAVY, aside
+from penstock.protocols.generation.ask import Asker
+from penstock.protocols.generation.headers import generation_headers
+from penstock.protocols.generation.stream import events, sse, streamed
+from penstock.protocols.http.errors import anthropic_error
+from penstock.protocols.http.message import Headers, HttpRequest, HttpResponse
+from penstock.protocols.http.routes import Routes
+
+
+class Anthropic:
+    """Translates to and from the path, and nothing else."""
+
+    def __init__(self, handler: Handler, models: Models, clock: Clock):
+        self._asker = Asker(handler, models, clock)
+
+    def mount(self, routes: Routes) -> None:
+        """Adds the door's paths."""
+        routes.add("POST", "/v1/messages", self.messages)
+        routes.add("POST", "/v1/messages/count_tokens", self.count_tokens)
+
+    async def messages(self, http: HttpRequest) -> HttpResponse:
+        """POST /v1/messages"""
+        message = await _read(read_messages, http)
+        limits = {"timeout_ms": message.timeout_ms, "priority": message.priority}
+        reply = await self._asker.ask(http, message.model, generation_of(message), **limits)
+        writer = Writer(message.model, _omits(message))
+        if message.stream:
+            return streamed(reply, _chunks(reply, writer, http.id), _headers(reply, http))
+        wires: list[Wire] = []
+        async for event in reply:
+            wires += writer.write(event)
+        wires += writer.write(reply.generated())
+        return HttpResponse(200, msgspec.json.encode(whole(wires)), headers=_headers(reply, http))
+
+    async def count_tokens(self, http: HttpRequest) -> HttpResponse:
+        """POST /v1/messages/count_tokens: what the prompt takes; nothing is generated."""
+        message = await _read(read_count, http)
+        limits = {"timeout_ms": message.timeout_ms, "priority": message.priority}
+        reply = await self._asker.ask(http, message.model, count_of(message), **limits)
+        tokens = None
+        async for event in reply:
+            if isinstance(event, Started):
+                tokens = event.prompt_tokens
+        if tokens is None:
+            raise Internal("the model did not count the tokens")
+        return HttpResponse(200, msgspec.json.encode({"input_tokens": tokens}), headers=_headers(reply, http))
+
+
+async def _chunks(reply: Reply, writer: Writer, request_id: str) -> AsyncGenerator[bytes, None]:
+    """The stream's bytes; an error is its last event, and then there is no message_stop."""
+    async for event in events(reply, request_id=request_id):
+        if event is None:
+            yield _sse(PING)
+        elif isinstance(event, PenstockError):
+            yield _sse(anthropic_error(event, request_id))
+        else:
+            yield b"".join(map(_sse, writer.write(event)))
+
+
+def _sse(wire: Wire) -> bytes:
+    return sse(wire, wire["type"])
+
+
+async def _read(read: Any, http: HttpRequest) -> Any:
+    """A long body is read beside the event loop."""
+    return await aside(read, http.body) if len(http.body) > HEAVY else read(http.body)
+
+
+def _omits(message: MessagesRequest) -> bool:
+    return message.thinking is not None and message.thinking.display == "omitted"
+
+
+def _headers(reply: Reply, http: HttpRequest) -> Headers:
+    return [*generation_headers(reply.meta), (b"request-id", http.id.encode())]
