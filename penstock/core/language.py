@@ -15,7 +15,9 @@ class LanguageModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
 
     What the files say: `architecture` ("llama"), `parameters`, `weights_bytes`, `trained_context` (tokens), `layers`,
     `hidden_size`, `heads`, `kv_heads`, `head_size`, `vocab_size`, `bos`, `add_bos`, `eos` (ids that end an
-    answer), `quantization` ("Q4_0", "F16", "bf16"), `chat_template` (Jinja; "" for none), `defaults` (sampling settings
+    answer), `quantization` ("Q4_0", "F16", "bf16"; "Q4_K_M, Q5_0" where tensors are of kinds that its name does not
+    say), `rope` (how positions are scaled: "yarn", "linear", "llama3"; "" for not at all), `experts` (of a mixture; 0
+    for none), `parts` (files that hold the weights), `chat_template` (Jinja; "" for none), `defaults` (sampling settings
     that the model recommends), `license`, `title`, `tokenizer` (its file, where it is not inside the model file).
     `tool_format`, `reasoning`: how its answers mark tool calls and thoughts; auto: by the template.
 
@@ -40,6 +42,9 @@ class LanguageModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     add_bos: bool = False
     eos: tuple[int, ...] = ()
     quantization: str = ""
+    rope: str = ""
+    experts: int = 0
+    parts: int = 1
     chat_template: str = ""
     tokenizer: str = ""
     defaults: dict[str, Any] = {}
