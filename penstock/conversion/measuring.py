@@ -64,7 +64,7 @@ def measure(job: Measure, say: Say) -> Measured:
 
 
 def _loaded(spec: ModelSpec, threads: int) -> Loaded:
-    runtime = registry.create(spec.runtime)
+    runtime = registry.create_runtime(spec.runtime)
     return Loaded(runtime, runtime.load(msgspec.structs.replace(spec, threads=threads, device="cpu")))
 
 

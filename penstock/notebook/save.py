@@ -87,7 +87,7 @@ def _spec(saved: Saved, folder: Path, given: dict[str, Any]) -> ModelSpec:
 def _completed(spec: ModelSpec, example: Any) -> ModelSpec:
     """Loads what was written and runs the example once: the spec with its signature and example rows."""
     rows = None if spec.signature is None else example_rows(spec.signature, example)
-    runtime = registry.create(spec.runtime)
+    runtime = registry.create_runtime(spec.runtime)
     signature = runtime.load(msgspec.structs.replace(spec, example=rows))
     if example is not None:
         runtime.run({name: tensor.array for name, tensor in example_tensors(signature, example).items()})

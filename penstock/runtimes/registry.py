@@ -11,8 +11,9 @@ from types import ModuleType
 from typing import Any, NamedTuple, cast
 
 from penstock.core.errors import ConfigError, MissingExtra, ModelFileError
+from penstock.core.language import LanguageModel
 from penstock.core.text import TextModel
-from penstock.runtimes.contract import Runtime, Saver
+from penstock.runtimes.contract import Engine, Runtime, Saver
 
 
 class Entry(NamedTuple):
@@ -21,7 +22,7 @@ class Entry(NamedTuple):
     `library`: what it needs to import; `extra`: what installs that. `platform`: how the Open
     Inference Protocol calls it. `formats`: what it serves by default, as the repository names them;
     `also`: what it reads when it is asked for by name. `options`: the names of its own settings.
-    `cuda`: whether it can use a CUDA device.
+    `cuda`: whether it can use a CUDA device. `engine`: whether it batches by itself (see `contract.Engine`).
     """
 
     name: str
@@ -34,6 +35,7 @@ class Entry(NamedTuple):
     also: tuple[str, ...] = ()
     options: tuple[str, ...] = ()
     cuda: bool = False
+    engine: bool = False
 
 
 _ENTRIES = (
@@ -51,6 +53,8 @@ _ENTRIES = (
           ("openvino",), ("onnx",), ("inference",)),
     Entry("text", "penstock.runtimes.text.runtime", "TextRuntime", "tokenizers", "text", "penstock_text",
           ("safetensors",), ("onnx", "openvino"), TextModel.__struct_fields__, cuda=True),
+    Entry("llm", "penstock.runtimes.generation.runtime", "LanguageRuntime", None, "llm", "penstock_llm",
+          ("gguf", "causal-lm", "openvino-llm"), (), LanguageModel.__struct_fields__, cuda=True, engine=True),
     Entry("callable", "penstock.runtimes.callable", "CallableRuntime", None, "", "python", ("python", "cloudpickle"),
           ("pickle", "joblib"), ("frame", "import_from")),
 )  # fmt: skip
@@ -76,11 +80,23 @@ def entry(name: str) -> Entry:
     return found
 
 
-def create(name: str) -> Runtime:
-    """A new, empty runtime. Raises `MissingExtra` when its library is not installed."""
+def batches_itself(name: str) -> bool:
+    """Whether the runtime is an engine; a name that is none of ours is not."""
+    return name in RUNTIMES and RUNTIMES[name].engine
+
+
+def create_runtime(name: str) -> Runtime:
+    """A new, empty runtime that runs batches. Raises `ConfigError` for an engine, `MissingExtra` as `create` does."""
+    if batches_itself(name):
+        raise ConfigError(f"the runtime {name} generates text; it runs no batches")
+    return cast(Runtime, create(name))
+
+
+def create(name: str) -> Runtime | Engine:
+    """A new, empty runtime or engine. Raises `MissingExtra` when its library is not installed."""
     found = entry(name)
     check_installed(name)
-    return cast(Runtime, getattr(importlib.import_module(found.module), found.runtime)())
+    return cast(Runtime | Engine, getattr(importlib.import_module(found.module), found.runtime)())
 
 
 def check_installed(name: str) -> None:

@@ -7,21 +7,32 @@ from __future__ import annotations
 
 import heapq
 import math
+from collections.abc import Hashable
+from typing import Generic, Protocol, TypeVar
 
-from penstock.core.deadline import NEVER
-from penstock.scheduling.work import Work
+from penstock.core.deadline import NEVER, Deadline
 
 TICK_S = 0.01
 
 
-class Deadlines:
+class Due(Hashable, Protocol):
+    """Whatever has a deadline."""
+
+    @property
+    def deadline(self) -> Deadline: ...
+
+
+_D = TypeVar("_D", bound=Due)
+
+
+class Deadlines(Generic[_D]):
     """The deadlines of all work that has not ended; each is reported at most `TICK_S` late."""
 
     def __init__(self) -> None:
-        self._buckets: dict[int, dict[Work, None]] = {}
+        self._buckets: dict[int, dict[_D, None]] = {}
         self._order: list[int] = []
 
-    def add(self, work: Work) -> None:
+    def add(self, work: _D) -> None:
         """Watches work; work without a deadline is ignored."""
         if work.deadline == NEVER:
             return
@@ -32,7 +43,7 @@ class Deadlines:
             heapq.heappush(self._order, tick)
         bucket[work] = None
 
-    def remove(self, work: Work) -> None:
+    def remove(self, work: _D) -> None:
         """Stops watching; unknown work is ignored."""
         if work.deadline == NEVER:
             return
@@ -44,9 +55,9 @@ class Deadlines:
                 del self._buckets[tick]
                 self._tidy()
 
-    def expired(self, now: float) -> list[Work]:
+    def expired(self, now: float) -> list[_D]:
         """Removes and returns the work whose deadline has passed."""
-        due: list[Work] = []
+        due: list[_D] = []
         while self._order and self._order[0] * TICK_S <= now:
             tick = heapq.heappop(self._order)
             due.extend(self._buckets.pop(tick, ()))

@@ -2,45 +2,38 @@
 
 from __future__ import annotations
 
-import asyncio
-import math
 import random
-from collections.abc import Callable
 from functools import partial
 from typing import Any
 
 import msgspec
 
 from penstock.core.clock import Clock, system_clock
-from penstock.core.errors import Loading, ModelFileError, PenstockError, Unavailable, by_code
-from penstock.core.model import ModelSpec, ModelStats, State
+from penstock.core.model import ModelSpec
 from penstock.core.reply import Reply
 from penstock.core.request import Request
 from penstock.core.signature import Signature
 from penstock.core.tensors import Tensor, Tensors
-from penstock.runtimes.contract import Runtime
 from penstock.scheduling.batching import choice
 from penstock.scheduling.batching.policy import BatchingSettings
 from penstock.scheduling.batching.single import SingleBatcher
 from penstock.scheduling.dispatcher import Batch, Dispatcher
+from penstock.scheduling.frames import unpack
 from penstock.scheduling.intake import Intake, Limits
-from penstock.scheduling.messages import Load
+from penstock.scheduling.messages import Load, Ran, RunFailed
 from penstock.scheduling.queue import WorkQueue
-from penstock.scheduling.replica import ReplicaLink, batch_frame
+from penstock.scheduling.replica import batch_frame, error_of
+from penstock.scheduling.service import Create, Service
 from penstock.scheduling.settings import DeploymentSettings
-from penstock.scheduling.status import gauges_of, reason_of, state_of
+from penstock.scheduling.status import gauges_of
 from penstock.scheduling.supervision import Supervisor
 from penstock.scheduling.text_intake import TextIntake
 from penstock.telemetry.logs import logger
-from penstock.telemetry.recorder import Recorder
 
 log = logger("scheduling")
-DRAIN_POLL_S = 0.02
-LOAD_TRIES = 2
-"""Workers that may die while they load a model for the first time before it is given up."""
 
 
-class Deployment:
+class Deployment(Service):
     """A model version with its queue, batcher and workers.
 
     `create` makes the runtime of an inline deployment; worker processes use the registry.
@@ -53,32 +46,16 @@ class Deployment:
         *,
         clock: Clock = system_clock,
         rng: random.Random | None = None,
-        create: Callable[[str], Runtime] | None = None,
+        create: Create | None = None,
     ):
-        self.spec = spec
-        self.settings = settings
-        self.recorder = Recorder()
-        self.labels = (spec.name, spec.version)
-        self.signature: Signature | None = spec.signature
-        self.failure: PenstockError | None = None
-        self.loaded = asyncio.Event()
-        self.create = create
-        self.threads = settings.threads or spec.threads
-        self.url = ""
-        self._clock = clock
+        super().__init__(spec, settings, clock=clock, create=create)
         supervisor = Supervisor(
             settings.replicas, settings.supervision, settings.timeout_ms / 1000, rng or random.Random()
         )
         queue = WorkQueue(settings.queue_size)
-        batching = settings.batching
-        self.dispatcher = Dispatcher(queue, choice.create(batching), supervisor, replay=settings.pure)
-        self._links = [ReplicaLink(index, self) for index in range(settings.replicas)]
+        batcher = choice.create(settings.batching)
+        self.dispatcher = self.decider = Dispatcher(queue, batcher, supervisor, replay=settings.pure)
         self._intake: Intake | None = None
-        self._poked = False
-        self._timer: asyncio.TimerHandle | None = None
-        self._closed = False
-        self._last_end = ""
-        self._load_error = ""
 
     async def __call__(self, request: Request) -> Reply:
         """Queues a request. Raises `BadInput` when it does not fit the signature, `Unavailable`
@@ -89,26 +66,9 @@ class Deployment:
         self._poke()
         return reply
 
-    # --- how it is seen
-
-    @property
-    def state(self) -> State:
-        """The truth about the workers."""
-        return state_of(self.dispatcher, self.failure)
-
-    @property
-    def reason(self) -> str:
-        """Why it is not ready, for people."""
-        return reason_of(self.state, self.failure, self._last_end)
-
-    @property
-    def stats(self) -> ModelStats:
-        """Totals since start."""
-        return self.recorder.stats()
-
     def config(self) -> dict[str, Any]:
         """The settings in force, as plain data."""
-        plain: dict[str, Any] = msgspec.to_builtins(self.settings)
+        plain = super().config()
         batching, signature = self.settings.batching, self.signature
         plain["batching"]["max_size"] = batching.max_rows
         if signature is not None and signature.max_tokens:
@@ -120,70 +80,18 @@ class Deployment:
         """What the metrics page shows of the present."""
         return gauges_of(self.dispatcher)
 
-    def _not_loaded(self) -> PenstockError:
-        if self.failure is not None:
-            return Unavailable("the model could not be loaded; see the server's log", retry_after_s=30)
-        return Loading("the model is loading; try again shortly")
-
-    # --- life
-
-    def start(self, threads: int = 1, url: str = "") -> None:
-        """Begins to load, inside a running event loop.
-
-        `threads`: a worker's share of the cores. `url`: where the server answers, for models that call others.
-        """
-        self.url = url
-        self.threads = self.settings.threads or threads
-        self._poke()
-
-    async def drain(self, patience_s: float) -> None:
-        """Takes no more work, finishes what was accepted (up to `patience_s`), then stops the workers."""
-        self.dispatcher.draining = True
-        until = self._clock() + patience_s
-        while not self.dispatcher.idle and self._clock() < until:
-            self._poke()
-            await asyncio.sleep(DRAIN_POLL_S)
-        if not self.dispatcher.idle:
-            log.warning("drain_timeout", model=self.spec.name, seconds=patience_s)
-        await self.close()
-
-    async def close(self) -> None:
-        """Ends everything now."""
-        self._closed = True
-        self.dispatcher.draining = True
-        self.dispatcher.fail_all(Unavailable("the server is stopping"))
-        if self._timer is not None:
-            self._timer.cancel()
-        await asyncio.gather(*(link.close() for link in self._links))
-
     # --- acting on decisions
 
-    def _poke(self) -> None:
-        """Decides once, after everything that this turn of the event loop brings."""
-        if not self._poked:
-            self._poked = True
-            asyncio.get_running_loop().call_soon(self._act)
-
-    def _act(self) -> None:
-        self._poked = False
-        try:
-            if not self._closed:
-                self._decide()
-        finally:
-            if self._intake is not None:
-                self._intake.release()
-
-    def _decide(self) -> None:
+    def _decide(self) -> float:
         decisions = self.dispatcher.decide(self._clock())
-        for replica_id in decisions.kill:
-            log.error("worker_hung", model=self.spec.name, replica=replica_id)
-            self._links[replica_id].kill()
-        for replica_id in decisions.spawn:
-            if self.failure is None:
-                self._links[replica_id].spawn()
+        self._workers(decisions.spawn, decisions.kill)
         for replica_id, batch in decisions.start:
             self._send(replica_id, batch)
-        self._arm(decisions.wake_at)
+        return decisions.wake_at
+
+    def _released(self) -> None:
+        if self._intake is not None:
+            self._intake.release()
 
     def _send(self, replica_id: int, batch: Batch) -> None:
         assert self.signature is not None
@@ -192,22 +100,6 @@ class Deployment:
             rows = self.signature.fixed_rows or self.settings.batching.padded(rows)
         buffers, nbytes = batch_frame(batch, self.signature, rows)
         self._links[replica_id].send(buffers, nbytes)
-
-    def _arm(self, wake_at: float) -> None:
-        """One timer, moved only when it would ring too late."""
-        if wake_at == math.inf:
-            return
-        timer, loop = self._timer, asyncio.get_running_loop()
-        delay = max(0.0, wake_at - self._clock())
-        if timer is not None and not timer.cancelled():
-            if timer.when() <= loop.time() + delay + 0.001:
-                return
-            timer.cancel()
-        self._timer = loop.call_later(delay, self._ring)
-
-    def _ring(self) -> None:
-        self._timer = None
-        self._act()
 
     # --- what the links report
 
@@ -218,15 +110,6 @@ class Deployment:
             sizes = {self.spec.signature.fixed_rows}
         spec = msgspec.structs.replace(self.spec, threads=self.threads)
         return Load(spec, tuple(sorted(sizes)))
-
-    def replica_ready(self, replica_id: int, signature: Signature, seconds: float) -> None:
-        """A worker has loaded."""
-        if self._intake is None:
-            self._open(signature)
-        self.dispatcher.ready(replica_id, self._clock())
-        log.info("worker_ready", model=self.spec.name, replica=replica_id, seconds=round(seconds, 3))
-        self.loaded.set()
-        self._poke()
 
     def _open(self, signature: Signature) -> None:
         """The model's signature is known: requests can be taken."""
@@ -253,55 +136,34 @@ class Deployment:
         kind = Intake if max_tokens is None else TextIntake
         self._intake = kind(signature, self.labels, self.dispatcher, self.recorder, limits)
 
-    def load_failed(self, replica_id: int, code: str, message: str, detail: str) -> None:
-        """A worker cannot load. The first time this is final; later it counts as a crash."""
-        self._load_error = "it could not load the model again; the log says why"
-        log.error("load_failed", model=self.spec.name, reason=message, detail=detail)
-        if not self.dispatcher.supervisor.was_ready:
-            self.failure = by_code(code)(message)
-            self.dispatcher.fail_all(self._not_loaded())
-            self.loaded.set()
-
-    def replica_ran(self, replica_id: int, outputs: dict[str, Tensor], compute_s: float) -> None:
+    def replica_ran(self, replica_id: int, message: Ran, body: memoryview) -> None:
         """A batch came back."""
+        outputs = unpack(message.outputs, body)
         batch = self.dispatcher.supervisor.replicas[replica_id].batch
         if isinstance(batch, Batch):
-            self.recorder.batch(batch.rows, compute_s)
+            self.recorder.batch(batch.rows, message.compute_s)
         assert self.signature is not None
         assert self._intake is not None
         cut = partial(cut_rows, outputs) if self.signature.batched else partial(whole, outputs)
         self._intake.holding = True
         try:
-            self.dispatcher.completed(replica_id, cut, compute_s, self._clock())
+            self.dispatcher.completed(replica_id, cut, message.compute_s, self._clock())
         finally:
             self._intake.holding = False
         self._poke()
 
-    def replica_failed(self, replica_id: int, error: PenstockError) -> None:
+    def replica_failed(self, replica_id: int, message: RunFailed) -> None:
         """The model raised on a batch."""
-        self.dispatcher.failed(replica_id, error, self._clock())
+        self.dispatcher.failed(replica_id, error_of(message), self._clock())
+        if message.exhausted:
+            self._exhausted(replica_id)
         self._poke()
 
-    def replica_exhausted(self, replica_id: int) -> None:
+    def _exhausted(self, replica_id: int) -> None:
         """A worker ran out of memory: a new one starts small."""
         log.error("worker_exhausted", model=self.spec.name, replica=replica_id)
         self.dispatcher.supervisor.recycle(replica_id, self._clock())
         self._links[replica_id].kill()
-
-    def replica_exited(self, replica_id: int, how: str) -> None:
-        """A worker process has ended."""
-        if self._closed:
-            return
-        if not self.failure:
-            self._last_end = self._load_error or how
-            self._load_error = ""
-            log.error("worker_exited", model=self.spec.name, replica=replica_id, how=how)
-        self.dispatcher.exited(replica_id, self._clock())
-        supervisor = self.dispatcher.supervisor
-        if not (supervisor.was_ready or self.failure) and supervisor.replicas[replica_id].deaths >= LOAD_TRIES:
-            message = f"the worker died while it loaded the model ({how}); the file may be damaged, or memory too small"
-            self.load_failed(replica_id, ModelFileError.code, message, "")
-        self._poke()
 
 
 def limited(batching: BatchingSettings, rows: int) -> BatchingSettings:

@@ -29,7 +29,7 @@ from penstock.scheduling.batching.policy import Batcher
 from penstock.scheduling.deadlines import Deadlines
 from penstock.scheduling.quarantine import Quarantine
 from penstock.scheduling.queue import WorkQueue
-from penstock.scheduling.supervision import Life, Replica, Supervisor
+from penstock.scheduling.supervision import Replica, Supervisor
 from penstock.scheduling.work import Phase, Work
 
 FATAL_DEATHS = 2
@@ -68,7 +68,7 @@ class Dispatcher:
         self.draining = False
         self.quarantine = Quarantine()
         self.running = 0
-        self._deadlines = Deadlines()
+        self._deadlines: Deadlines[Work] = Deadlines()
         self._retries: deque[list[Work]] = deque()
         self._batches = 0
 
@@ -191,8 +191,7 @@ class Dispatcher:
 
     def retry_after(self, now: float) -> float:
         """Seconds until it is worth asking again."""
-        down = [replica.until - now for replica in self.supervisor.replicas if replica.life is Life.DOWN]
-        return max(1.0, min(down, default=1.0))
+        return self.supervisor.retry_after(now)
 
     # --- inside
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
 
@@ -14,9 +14,11 @@ from penstock.core.errors import ModelFileError, UnknownModel
 from penstock.core.model import ModelSpec
 from penstock.core.reply import Reply
 from penstock.core.request import Request
-from penstock.runtimes.contract import Runtime
+from penstock.runtimes import registry
+from penstock.scheduling.continuous.deployment import LanguageDeployment
 from penstock.scheduling.deployment import Deployment
 from penstock.scheduling.order import waves
+from penstock.scheduling.service import Create, Service
 from penstock.scheduling.settings import DeploymentSettings
 
 CGROUP = Path("/sys/fs/cgroup")
@@ -26,7 +28,7 @@ class Fleet:
     """The served versions of every model. The last step of the path."""
 
     def __init__(self) -> None:
-        self._models: dict[str, dict[str, Deployment]] = {}
+        self._models: dict[str, dict[str, Service]] = {}
         self.draining = False
         self._starting: asyncio.Task[None] | None = None
 
@@ -34,14 +36,15 @@ class Fleet:
         self,
         spec: ModelSpec,
         settings: DeploymentSettings,
-        create: Callable[[str], Runtime] | None = None,
-    ) -> Deployment:
+        create: Create | None = None,
+    ) -> Service:
         """Adds a version; `start` begins to load it."""
-        deployment = Deployment(spec, settings, create=create)
+        kind = LanguageDeployment if registry.batches_itself(spec.runtime) else Deployment
+        deployment = kind(spec, settings, create=create)
         self._models.setdefault(spec.name, {})[spec.version] = deployment
         return deployment
 
-    def find(self, name: str, version: str | None = None) -> Deployment:
+    def find(self, name: str, version: str | None = None) -> Service:
         """The version asked for, or the newest. Raises `UnknownModel`, with what is near."""
         versions = self._models.get(name)
         if versions is None:
@@ -53,7 +56,7 @@ class Fleet:
             raise UnknownModel(f"model {name!r} has no version {version[:32]!r}; served: {', '.join(versions)}")
         return deployment
 
-    def all(self) -> Iterable[Deployment]:
+    def all(self) -> Iterable[Service]:
         """Every served version, in the order added."""
         return [deployment for versions in self._models.values() for deployment in versions.values()]
 
@@ -70,7 +73,7 @@ class Fleet:
         share = thread_share(sum(deployment.settings.replicas for deployment in self.all()))
         self._starting = asyncio.get_running_loop().create_task(self._start(self._waves(), share, url))
 
-    async def _start(self, groups: list[list[Deployment]], share: int, url: str) -> None:
+    async def _start(self, groups: list[list[Service]], share: int, url: str) -> None:
         for group in groups:
             for deployment in group:
                 broken = self._broken(deployment.settings.needs)
@@ -86,7 +89,7 @@ class Fleet:
         """The first of these models that could not be loaded, or nothing."""
         return next((n for n in names if any(d.failure for d in self._models[n].values())), "")
 
-    def _waves(self) -> list[list[Deployment]]:
+    def _waves(self) -> list[list[Service]]:
         """All deployments in the order in which they start."""
         needs = {
             name: {other for deployment in versions.values() for other in deployment.settings.needs}

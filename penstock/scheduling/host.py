@@ -5,28 +5,35 @@ from __future__ import annotations
 import time
 import traceback
 from collections.abc import Callable
+from typing import cast
 
 import msgspec
 import numpy as np
 
 from penstock.core.errors import BadRows, ModelFailed, PenstockError, Unavailable
+from penstock.core.generation import Generated, Generation, Sampling
+from penstock.core.language import GENERATION
 from penstock.core.model import ModelSpec
 from penstock.core.rows import rows_to_tensors
 from penstock.core.signature import Signature
 from penstock.core.tensors import DTYPES, Array, Tensor, bytes_array, datatype_of
 from penstock.runtimes import registry
-from penstock.runtimes.contract import Runtime
+from penstock.runtimes.contract import Engine, Runtime
 from penstock.scheduling.frames import Buffer, body_of, pack, unpack
 from penstock.scheduling.messages import Load, Loaded, LoadFailed, Ran, Run, RunFailed, ToWorker
+
+TRY_OUT_S = 120.0
+"""Time for the first two tokens of an engine that has just loaded."""
 
 
 class Host:
     """Answers messages; never raises for what a model does. `create` makes the runtime by name."""
 
-    def __init__(self, create: Callable[[str], Runtime] = registry.create) -> None:
+    def __init__(self, create: Callable[[str], Runtime | Engine] = registry.create) -> None:
         self._create = create
         self._decode = msgspec.msgpack.Decoder(ToWorker).decode
         self.runtime: Runtime | None = None
+        self.engine: Engine | None = None
         self.signature = Signature(())
 
     @property
@@ -37,20 +44,29 @@ class Host:
     def answer(self, header: bytes, body: memoryview) -> list[Buffer]:
         """The reply frame to a request frame."""
         message = self._decode(header)
-        return pack(self.load(message)) if isinstance(message, Load) else self._run(message, body)
+        if isinstance(message, Load):
+            return pack(self.load(message))
+        if isinstance(message, Run):
+            return self._run(message, body)
+        raise ValueError("the server sent an engine's message to a runtime")
 
     def load(self, message: Load) -> Loaded | LoadFailed:
         """Loads and warms up."""
         started = time.perf_counter()
         try:
-            self.runtime = self._create(message.spec.runtime)
-            self.signature = self.runtime.load(message.spec)
-            warm_up(self.runtime, self.signature, message)
+            created = self._create(message.spec.runtime)
+            self.signature = created.load(message.spec)
+            if self.signature.task == GENERATION:
+                self.engine = cast(Engine, created)
+                try_out(self.engine)
+            else:
+                self.runtime = cast(Runtime, created)
+                warm_up(self.runtime, self.signature, message)
         except PenstockError as error:
-            self.runtime = None
+            self.runtime = self.engine = None
             return LoadFailed(error.code, error.message, error.detail or "")
         except Exception as error:
-            self.runtime = None
+            self.runtime = self.engine = None
             text = f"the model cannot be loaded: {type(error).__name__}: {error}"
             return LoadFailed("model_file", text[:2000], traceback.format_exc())
         return Loaded(self.signature, time.perf_counter() - started)
@@ -112,6 +128,20 @@ def warm_up(runtime: Runtime, signature: Signature, message: Load) -> None:
         if example is not None:
             outputs = runtime.run(example)
             check_rows(outputs, signature, rows)
+
+
+def try_out(engine: Engine) -> None:
+    """Generates two tokens, so that the first request is as fast as the next, and an engine that cannot is never
+    promoted. Raises what went wrong."""
+    engine.submit(0, Generation(prompt="Hello", sampling=Sampling(max_tokens=2, temperature=0.0)))
+    until = time.monotonic() + TRY_OUT_S
+    while time.monotonic() < until:
+        for _, what in engine.step():
+            if isinstance(what, PenstockError):
+                raise what
+            if isinstance(what, Generated):
+                return
+    raise ModelFailed("the engine did not answer its first request")
 
 
 def warm_up_input(spec: ModelSpec, signature: Signature, rows: int) -> dict[str, Array] | None:

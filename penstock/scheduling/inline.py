@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
-from penstock.runtimes.contract import Runtime
-from penstock.scheduling.frames import Buffer, split
+from penstock.runtimes.contract import Engine, Runtime
+from penstock.scheduling.frames import Buffer, FrameReader, split
 from penstock.scheduling.host import Host
 from penstock.scheduling.process import Events
+from penstock.scheduling.steps import CHUNK, Steps
 
 
 class InlineWorker:
@@ -17,10 +19,11 @@ class InlineWorker:
 
     pid: int | None = None
 
-    def __init__(self, events: Events, create: Callable[[str], Runtime]):
+    def __init__(self, events: Events, create: Callable[[str], Runtime | Engine]):
         self._events = events
         self._host = Host(create)
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="penstock-inline")
+        self._talk: Talk | None = None
         self._closed = False
 
     async def start(self) -> None:
@@ -29,8 +32,10 @@ class InlineWorker:
     def send(self, buffers: Sequence[Buffer], nbytes: int) -> None:
         """Hands a frame to the thread; the answer comes back through the loop."""
         frame = b"".join(buffers)
-        loop = asyncio.get_running_loop()
-        future = loop.run_in_executor(self._thread, self._answer, frame)
+        if self._talk is not None:
+            self._talk.send(frame)
+            return
+        future = asyncio.get_running_loop().run_in_executor(self._thread, self._answer, frame)
         future.add_done_callback(self._answered)
 
     def _answer(self, frame: bytes) -> bytes:
@@ -47,9 +52,55 @@ class InlineWorker:
         """Ends after what runs now."""
         if not self._closed:
             self._closed = True
+            if self._talk is not None:
+                self._talk.close()
             self._thread.shutdown(wait=False, cancel_futures=True)
             asyncio.get_running_loop().call_soon(self._events.exited, "closed")
 
     def _answered(self, future: asyncio.Future[bytes]) -> None:
-        if not self._closed and not future.cancelled():
-            self._events.frame(*split(future.result()))
+        if self._closed or future.cancelled():
+            return
+        if self._host.engine is not None:
+            self._talk = Talk(self._events)
+            steps = asyncio.get_running_loop().run_in_executor(self._thread, self._talk.serve, self._host.engine)
+            steps.add_done_callback(self._ended)
+        self._events.frame(*split(future.result()))
+
+    def _ended(self, future: asyncio.Future[None]) -> None:
+        if not future.cancelled() and future.exception() is not None:
+            self.close()
+
+
+class Talk:
+    """An inline engine's socketpair: its loop is the worker process's own."""
+
+    def __init__(self, events: Events):
+        self._events = events
+        self._reader = FrameReader()
+        self._ours, self._theirs = socket.socketpair()
+        asyncio.get_running_loop().add_reader(self._ours, self._readable)
+
+    def serve(self, engine: Engine) -> None:
+        """Runs the engine until the socket ends; in its thread."""
+        with self._theirs:
+            Steps(self._theirs, engine).run()
+
+    def send(self, frame: bytes) -> None:
+        """Sends a frame; an engine that has ended hears nothing."""
+        try:
+            self._ours.sendall(frame)
+        except OSError:
+            self.close()
+
+    def close(self) -> None:
+        """Ends the loop in the thread."""
+        if self._ours.fileno() >= 0:
+            asyncio.get_running_loop().remove_reader(self._ours)
+            self._ours.close()
+
+    def _readable(self) -> None:
+        data = self._ours.recv(CHUNK)
+        if not data:
+            self.close()
+        for frame in self._reader.feed(data):
+            self._events.frame(*split(frame))

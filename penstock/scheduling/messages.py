@@ -95,8 +95,9 @@ class Failure(msgspec.Struct, tag="f", array_like=True, frozen=True):
 
 class Stepped(msgspec.Struct, tag="stepped", array_like=True, frozen=True):
     """Worker → server: what a step brought, by request in order; also sent now and then without any news, as a sign
-    of life while there is work."""
+    of life while there is work, and to say that messages were read: `heard` counts `Submit` and `Drop` since start."""
 
+    heard: int
     news: tuple[tuple[int, Event | Generated | Failure], ...]
     stats: EngineStats
     compute_s: float = 0.0

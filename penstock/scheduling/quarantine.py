@@ -6,6 +6,9 @@ import hashlib
 import math
 from collections import OrderedDict
 
+import msgspec
+
+from penstock.core.generation import Generation
 from penstock.core.tensors import Tensors, to_raw
 
 CAPACITY = 1024
@@ -13,9 +16,13 @@ SUSPICION_S = 600.0
 """Two workers that died within this time over the same request, sent twice and run alone, convict it."""
 
 
-def fingerprint(tensors: Tensors) -> bytes:
-    """A digest of names, datatypes, shapes and values."""
+def fingerprint(payload: Tensors | Generation) -> bytes:
+    """A digest of names, datatypes, shapes and values; of generated text, of everything that was asked for."""
     digest = hashlib.blake2b(digest_size=16)
+    if isinstance(payload, Generation):
+        digest.update(msgspec.msgpack.encode(payload))
+        return digest.digest()
+    tensors = payload
     for name in sorted(tensors):
         tensor = tensors[name]
         digest.update(repr((name, tensor.datatype, tensor.array.shape)).encode())
@@ -33,23 +40,23 @@ class Quarantine:
     def __bool__(self) -> bool:
         return bool(self._known)
 
-    def add(self, tensors: Tensors) -> None:
+    def add(self, payload: Tensors | Generation) -> None:
         """Remembers a fatal request, forgetting the oldest over capacity."""
-        self._known[fingerprint(tensors)] = None
+        self._known[fingerprint(payload)] = None
         if len(self._known) > CAPACITY:
             self._known.popitem(last=False)
 
-    def blame(self, tensors: Tensors, now: float) -> None:
+    def blame(self, payload: Tensors | Generation, now: float) -> None:
         """A worker died while it ran this alone, though its sender may have given up (it hung).
 
         Without this, a request that hangs would always time out before it is found guilty.
         """
-        if now - self._suspects.pop(mark := fingerprint(tensors), -math.inf) <= SUSPICION_S:
-            self.add(tensors)
+        if now - self._suspects.pop(mark := fingerprint(payload), -math.inf) <= SUSPICION_S:
+            self.add(payload)
             return
         self._suspects[mark] = now
         if len(self._suspects) > CAPACITY:
             self._suspects.popitem(last=False)
 
-    def __contains__(self, tensors: Tensors) -> bool:
-        return bool(self._known) and fingerprint(tensors) in self._known
+    def __contains__(self, payload: Tensors | Generation) -> bool:
+        return bool(self._known) and fingerprint(payload) in self._known

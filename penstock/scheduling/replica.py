@@ -1,4 +1,4 @@
-"""One replica's wire: starts its worker, sends batches, turns frames into events for the deployment."""
+"""One replica's wire: starts its worker, sends batches, turns frames into events for the service."""
 
 from __future__ import annotations
 
@@ -13,13 +13,13 @@ from penstock.core.errors import BadRows, PenstockError, by_code
 from penstock.core.signature import Signature
 from penstock.core.tensors import Array
 from penstock.scheduling.dispatcher import Batch
-from penstock.scheduling.frames import Body, Buffer, pack, unpack
+from penstock.scheduling.frames import Body, Buffer, pack
 from penstock.scheduling.inline import InlineWorker
-from penstock.scheduling.messages import Loaded, LoadFailed, Ran, Run, RunFailed, ToServer
+from penstock.scheduling.messages import Loaded, LoadFailed, Ran, Run, RunFailed, Stepped, ToServer
 from penstock.scheduling.process import WorkerProcess
 
 if TYPE_CHECKING:
-    from penstock.scheduling.deployment import Deployment
+    from penstock.scheduling.service import Service
 
 _decode = msgspec.msgpack.Decoder(ToServer).decode
 
@@ -27,9 +27,9 @@ _decode = msgspec.msgpack.Decoder(ToServer).decode
 class ReplicaLink:
     """The current worker of one replica, and what it says."""
 
-    def __init__(self, index: int, deployment: Deployment):
+    def __init__(self, index: int, service: Service):
         self.index = index
-        self._deployment = deployment
+        self._service = service
         self._worker: WorkerProcess | InlineWorker | None = None
         self._gone = asyncio.Event()
         self._gone.set()
@@ -46,16 +46,18 @@ class ReplicaLink:
         self._starting = asyncio.get_running_loop().create_task(self._start())
 
     async def _start(self) -> None:
-        deployment = self._deployment
-        create = deployment.create
-        worker = InlineWorker(self, create) if create else WorkerProcess(self, deployment.threads, deployment.url)
+        service = self._service
+        if service.create:
+            worker: InlineWorker | WorkerProcess = InlineWorker(self, service.create)
+        else:
+            worker = WorkerProcess(self, service.threads, service.url)
         try:
             await worker.start()
         except OSError as error:
             self.exited(f"cannot start: {error.strerror}")
             return
         self._worker = worker
-        self.send(pack(deployment.load_message()), 0)
+        self.send(pack(service.load_message()), 0)
 
     def send(self, buffers: Sequence[Buffer], nbytes: int) -> None:
         """Sends a frame to the worker."""
@@ -78,24 +80,24 @@ class ReplicaLink:
     # --- what the worker says
 
     def frame(self, header: bytes, body: memoryview) -> None:
-        """Tells the deployment what a frame means."""
+        """Tells the service what a frame means."""
         message = _decode(header)
-        if isinstance(message, Ran):
-            self._deployment.replica_ran(self.index, unpack(message.outputs, body), message.compute_s)
+        if isinstance(message, Stepped):
+            self._service.replica_stepped(self.index, message)
+        elif isinstance(message, Ran):
+            self._service.replica_ran(self.index, message, body)
         elif isinstance(message, Loaded):
-            self._deployment.replica_ready(self.index, message.signature, message.seconds)
+            self._service.replica_ready(self.index, message.signature, message.seconds)
         elif isinstance(message, LoadFailed):
-            self._deployment.load_failed(self.index, message.code, message.message, message.detail)
+            self._service.load_failed(self.index, message.code, message.message, message.detail)
         else:
-            self._deployment.replica_failed(self.index, error_of(message))
-            if message.exhausted:
-                self._deployment.replica_exhausted(self.index)
+            self._service.replica_failed(self.index, message)
 
     def exited(self, how: str) -> None:
         """The worker is gone."""
         self._worker = None
         self._gone.set()
-        self._deployment.replica_exited(self.index, how)
+        self._service.replica_exited(self.index, how)
 
 
 def error_of(failed: RunFailed) -> PenstockError:

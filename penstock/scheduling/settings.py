@@ -8,6 +8,7 @@ import msgspec
 
 from penstock.core.errors import ConfigError
 from penstock.scheduling.batching.policy import BatchingSettings
+from penstock.scheduling.continuous.settings import GenerationSettings
 from penstock.scheduling.supervision import SupervisionSettings
 
 
@@ -33,12 +34,15 @@ class DeploymentSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True
     """Models of this server that this one calls (at $PENSTOCK_URL): they are loaded before it, and stop after it."""
     placement: Literal["process", "inline"] = "process"
     """process: workers of their own; inline: a thread of the server, without isolation."""
+    generation: GenerationSettings = GenerationSettings()
+    """How requests wait for a language model (for other models: `queue_size`, `timeout_ms` and `batching`)."""
     supervision: SupervisionSettings = SupervisionSettings()
     """How workers are watched and restarted."""
 
     def check(self) -> None:
         """Raises `ConfigError` for values out of range."""
         self.batching.check()
+        self.generation.check()
         if not 1 <= self.replicas <= 256:
             raise ConfigError("replicas must be between 1 and 256")
         if self.threads is not None and not 1 <= self.threads <= 1024:

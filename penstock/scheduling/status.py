@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from penstock.core.errors import PenstockError
 from penstock.core.model import State
+from penstock.scheduling.decider import Decider
 from penstock.scheduling.dispatcher import Dispatcher
 
 
-def state_of(dispatcher: Dispatcher, failure: PenstockError | None) -> State:
+def state_of(decider: Decider, failure: PenstockError | None) -> State:
     """READY exactly when a worker is up and requests are taken."""
     if failure is not None:
         return State.FAILED
-    if dispatcher.draining:
+    if decider.draining:
         return State.DRAINING
-    supervisor = dispatcher.supervisor
+    supervisor = decider.supervisor
     if supervisor.up:
         return State.READY
     return State.UNAVAILABLE if supervisor.was_ready else State.LOADING

@@ -111,6 +111,28 @@ class Supervisor:
         if not replica.killed:
             self._move(replica, Life.IDLE, now, math.inf)
 
+    def alive(self, replica_id: int, now: float) -> None:
+        """A worker that runs many requests at once has said something: it has not hung."""
+        replica = self.replicas[replica_id]
+        if replica.life is Life.BUSY and not replica.killed:
+            replica.until = now + self.hang_s
+
+    def rests(self, replica_id: int, now: float) -> None:
+        """A worker has nothing left to do."""
+        replica = self.replicas[replica_id]
+        replica.batch = None
+        if replica.life is Life.BUSY and not replica.killed:
+            self._move(replica, Life.IDLE, now, math.inf)
+
+    def proved(self, replica_id: int) -> None:
+        """A worker has finished a request: its deaths so far were no crash loop."""
+        self.deaths_in_row = self.replicas[replica_id].deaths = 0
+
+    def retry_after(self, now: float) -> float:
+        """Seconds until it is worth asking again."""
+        down = [replica.until - now for replica in self.replicas if replica.life is Life.DOWN]
+        return max(1.0, min(down, default=1.0))
+
     def recycle(self, replica_id: int, now: float) -> None:
         """An idle worker is ended from outside; it takes no more batches, and `exited` follows."""
         replica = self.replicas[replica_id]

@@ -16,6 +16,7 @@ import sys
 from penstock.scheduling.arena import LARGE, Arena
 from penstock.scheduling.frames import PREFIX, Buffer, frame_size, shared, shared_size, split
 from penstock.scheduling.host import Host
+from penstock.scheduling.steps import Steps
 
 PR_SET_PDEATHSIG = 1
 SMALL = 65_536
@@ -39,6 +40,9 @@ class Loop:
             if not self.host.borrows:
                 body = memoryview(bytearray(body))
             self._write(self.host.answer(header, body))
+            if self.host.engine is not None:
+                Steps(self.sock, self.host.engine).run()
+                return
             if self.host.runtime is None:
                 return
 

@@ -29,7 +29,9 @@ def test_unknown_names_are_refused_with_the_nearest() -> None:
     with pytest.raises(ConfigError, match="did you mean 'sklearn'"):
         registry.create("sklern")
     with pytest.raises(ConfigError, match="no runtime serves the format"):
-        registry.for_format("gguf")
+        registry.for_format("gif")
+    with pytest.raises(ConfigError, match="generates text"):
+        registry.create_runtime("llm")
 
 
 @pytest.mark.parametrize("name", CASES)

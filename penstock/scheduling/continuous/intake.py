@@ -1,0 +1,96 @@
+"""From a request for generated text to a job, and from what its engine says to its reply."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from penstock.core.deadline import NEVER
+from penstock.core.errors import BadInput, Cancelled, PenstockError
+from penstock.core.generation import Event, Generated, Generation, Started, Stopped
+from penstock.core.reply import Meta, Outcome, Reply
+from penstock.core.request import Request
+from penstock.scheduling.continuous.flow import Flow
+from penstock.scheduling.continuous.job import Job
+from penstock.scheduling.continuous.sizes import PromptMeter
+from penstock.telemetry.generation import GenerationRecorder
+
+MAX_CHOICES = 128
+USUAL_ANSWER = 512
+"""Tokens that an answer is expected to take when its request does not say."""
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """`timeout_s`: for requests without a deadline; `max_timeout_s`: the longest one that may be asked for."""
+
+    timeout_s: float
+    max_timeout_s: float
+
+
+class GenerationIntake:
+    """Queues requests, settles their replies, and tells the recorder."""
+
+    def __init__(self, labels: tuple[str, str], context: int, flow: Flow, recorder: GenerationRecorder, limits: Limits):
+        self._labels = labels
+        self._context = context
+        self._flow = flow
+        self._recorder = recorder
+        self._limits = limits
+        self.meter = PromptMeter()
+
+    def accept(self, request: Request, now: float) -> Reply:
+        """Queues a request. Raises `BadInput` when it is none for this model, `Unavailable` when it cannot wait."""
+        try:
+            job = self._job(request, now)
+            reply = job.owner = Reply(Meta(*self._labels), partial(self._cancel, job))
+            self._flow.submit(job, now)
+            return reply
+        except PenstockError as error:
+            self._recorder.error(error.code)
+            raise
+
+    def _job(self, request: Request, now: float) -> Job:
+        generation = request.payload
+        if not isinstance(generation, Generation):
+            raise BadInput("this model generates text; ask it at /v1/chat/completions or /v1/completions")
+        deadline = request.deadline if request.deadline != NEVER else now + self._limits.timeout_s
+        if deadline > now + self._limits.max_timeout_s:
+            raise BadInput(f"timeout_ms may be at most {self._limits.max_timeout_s * 1000:.0f} for this model")
+        size = self._size(generation)
+        level, tenant = request.priority, request.tenant or ""
+        return Job(generation, self._told, self._ended, size=size, level=level, tenant=tenant, deadline=deadline)
+
+    def _size(self, generation: Generation) -> int:
+        """Tokens that it may take: an estimate of its prompt, and what it may answer."""
+        prompt = min(self._context, self.meter.estimate(generation))
+        if generation.count_only:
+            return prompt
+        wanted = generation.sampling.max_tokens or USUAL_ANSWER
+        return prompt + generation.choices * max(1, min(wanted, self._context - prompt))
+
+    def _cancel(self, job: Job) -> None:
+        self._flow.cancel(job, Cancelled("the request was cancelled"))
+
+    def _told(self, job: Job, event: Event) -> None:
+        reply: Reply = job.owner
+        if isinstance(event, Started):
+            self.meter.learn(job.generation, event.prompt_tokens)
+        elif isinstance(event, Stopped):
+            self._recorder.stopped(event.reason)
+        reply.emit(event)
+
+    def _ended(self, job: Job, outcome: Outcome) -> None:
+        """A request's only end: numbers, then the reply."""
+        reply: Reply = job.owner
+        meta = reply.meta
+        if job.started:
+            meta.queue_s = job.started - job.arrived
+        if isinstance(outcome, Generated):
+            meta.compute_s = job.finished - job.started
+            meta.total_s = job.finished - job.arrived
+            meta.first_s = job.first - job.arrived if job.first else meta.total_s
+            self._recorder.finished(job.arrived, job.started, job.first, job.finished, outcome.usage)
+        elif isinstance(outcome, PenstockError):
+            self._recorder.error(outcome.code)
+        reply.settle(outcome)

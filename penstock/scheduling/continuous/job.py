@@ -1,0 +1,87 @@
+"""A job: one request for generated text, on its way through the queue and an engine."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeAlias
+
+from penstock.core.deadline import NEVER, Deadline
+from penstock.core.generation import Event, Generation
+from penstock.core.reply import Outcome
+from penstock.scheduling.work import Phase
+
+OnEvent: TypeAlias = "Callable[[Job, Event], None]"
+OnEnd: TypeAlias = "Callable[[Job, Outcome], None]"
+
+
+class Job:
+    """`size`: tokens that it is expected to take, prompt and answer together. `tenant`: who shares fairly.
+
+    `began`: an event of it went out, so it cannot run again unnoticed. `deaths`: workers that died while it was the
+    only one they had not proved yet. Moments are on the scheduler's clock: `arrived`, `started` (sent to the worker),
+    `first` (its first token), `finished`. `on_end` is called exactly once, and no event after it.
+    """
+
+    __slots__ = (
+        "arrived",
+        "began",
+        "charged",
+        "deadline",
+        "deaths",
+        "finished",
+        "first",
+        "generation",
+        "id",
+        "level",
+        "on_end",
+        "on_event",
+        "owner",
+        "phase",
+        "replica",
+        "size",
+        "started",
+        "tenant",
+        "tokens",
+    )
+
+    def __init__(
+        self,
+        generation: Generation,
+        on_event: OnEvent,
+        on_end: OnEnd,
+        *,
+        size: int = 1,
+        level: int = 1,
+        tenant: str = "",
+        deadline: Deadline = NEVER,
+    ):
+        self.generation = generation
+        self.on_event = on_event
+        self.on_end = on_end
+        self.size = size
+        self.level = level
+        self.tenant = tenant
+        self.deadline = deadline
+        self.owner: Any = None
+        self.id = 0
+        self.phase = Phase.QUEUED
+        self.replica = -1
+        self.began = False
+        self.deaths = 0
+        self.charged = 0
+        self.tokens = 0
+        self.arrived = self.started = self.first = self.finished = 0.0
+
+    def tell(self, event: Event) -> None:
+        """Hands an event on; nothing comes after the end."""
+        if self.phase is not Phase.ENDED:
+            self.began = True
+            self.on_event(self, event)
+
+    def end(self, outcome: Outcome) -> bool:
+        """Ends the job; False when it had ended before."""
+        if self.phase is Phase.ENDED:
+            return False
+        self.phase = Phase.ENDED
+        self.on_end(self, outcome)
+        return True

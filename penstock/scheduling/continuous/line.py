@@ -1,0 +1,146 @@
+"""Who is next: fair between tenants, by urgency within each; bounded in requests and in tokens. Pure.
+
+Tenants share by start-time fair queueing (Goyal, Vin and Cheng, 1996): each has a virtual time, the tokens that it was
+given so far; the one that is furthest behind is next. A tenant that was away does not save up its share.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterator
+
+from penstock.core.errors import Overloaded, TooLarge
+from penstock.scheduling.continuous.job import Job
+from penstock.scheduling.queue import PATIENCE_S
+from penstock.scheduling.work import Phase
+
+
+class Tenant:
+    """One tenant's waiting jobs by level, and its virtual time in tokens."""
+
+    __slots__ = ("given", "levels", "running", "waiting")
+
+    def __init__(self, given: float):
+        self.given = given
+        self.levels: dict[int, deque[Job]] = {}
+        self.waiting = 0
+        self.running = 0
+
+    def head(self) -> Job | None:
+        """The most urgent waiting job: priorities age, so that none starves."""
+        best: Job | None = None
+        for level in list(self.levels):
+            line = self.levels[level]
+            while line and line[0].phase is not Phase.QUEUED:
+                line.popleft()
+            if not line:
+                del self.levels[level]
+            elif best is None or urgency(line[0]) < urgency(best):
+                best = line[0]
+        return best
+
+
+def urgency(job: Job) -> float:
+    """Smaller is more urgent: arrival, and a handicap per priority level."""
+    return job.arrived + job.level * PATIENCE_S
+
+
+class FairLine:
+    """The bounded line of one deployment: `capacity` requests, `tokens` tokens."""
+
+    def __init__(self, capacity: int, tokens: int):
+        self.capacity = capacity
+        self.tokens = tokens
+        self.live = 0
+        self.waiting_tokens = 0
+        self._tenants: dict[str, Tenant] = {}
+        self._now = 0.0
+
+    def __len__(self) -> int:
+        return self.live
+
+    def push(self, job: Job) -> None:
+        """Adds to the end of its tenant's level. Raises `Overloaded` when the line is full, `TooLarge` when it could
+        never fit."""
+        self._check_room(job)
+        tenant = self._tenant(job.tenant)
+        tenant.levels.setdefault(job.level, deque()).append(job)
+        tenant.waiting += 1
+        self._count(job, 1)
+
+    def put_back(self, job: Job) -> None:
+        """Back to the head of its level, over every bound: it had been accepted already."""
+        tenant = self._tenant(job.tenant)
+        tenant.levels.setdefault(job.level, deque()).appendleft(job)
+        tenant.waiting += 1
+        self._count(job, 1)
+
+    def head(self) -> Job | None:
+        """The next job; None when nobody waits."""
+        best: Job | None = None
+        least = 0.0
+        for tenant in self._tenants.values():
+            if tenant.waiting and (best is None or tenant.given < least):
+                head = tenant.head()
+                if head is not None:
+                    best, least = head, tenant.given
+        return best
+
+    def take(self, job: Job) -> None:
+        """Takes the job that `head` returned, and charges its tenant what it is expected to take."""
+        tenant = self._tenants[job.tenant]
+        tenant.levels[job.level].popleft()
+        tenant.waiting -= 1
+        tenant.running += 1
+        self._now = max(self._now, tenant.given)
+        job.charged = job.size
+        tenant.given += job.size
+        self._count(job, -1)
+
+    def gone(self, job: Job) -> None:
+        """Accounts for a waiting job that has just ended."""
+        self._tenants[job.tenant].waiting -= 1
+        self._count(job, -1)
+        self._tidy(job.tenant)
+
+    def settle(self, job: Job, tokens: int) -> None:
+        """A taken job is off its worker: its tenant is charged what it really took."""
+        tenant = self._tenants[job.tenant]
+        tenant.running -= 1
+        tenant.given += tokens - job.charged
+        job.charged = 0
+        self._tidy(job.tenant)
+
+    def jobs(self) -> Iterator[Job]:
+        """Every waiting job."""
+        for tenant in self._tenants.values():
+            for line in tenant.levels.values():
+                yield from (job for job in line if job.phase is Phase.QUEUED)
+
+    def _check_room(self, job: Job) -> None:
+        if job.size > self.tokens:
+            raise TooLarge(f"the queue holds {self.tokens} tokens, this request may take {job.size}; lower max_tokens")
+        if self.live >= self.capacity:
+            raise Overloaded(f"the queue is full ({self.capacity} requests wait); try again shortly")
+        if self.waiting_tokens + job.size > self.tokens:
+            raise Overloaded(f"the queue is full ({self.waiting_tokens} tokens wait); try again shortly")
+
+    def _tenant(self, name: str) -> Tenant:
+        tenant = self._tenants.get(name)
+        if tenant is None:
+            tenant = self._tenants[name] = Tenant(self._now)
+        elif not (tenant.waiting or tenant.running):
+            tenant.given = max(tenant.given, self._now)
+        return tenant
+
+    def _count(self, job: Job, sign: int) -> None:
+        self.live += sign
+        self.waiting_tokens += sign * job.size
+
+    def _tidy(self, name: str) -> None:
+        """Forgets a tenant that is not ahead of the others, once nothing of it is left."""
+        tenant = self._tenants[name]
+        if not (tenant.waiting or tenant.running):
+            tenant.levels.clear()
+            if tenant.given <= self._now or len(self._tenants) > 4096:
+                del self._tenants[name]
