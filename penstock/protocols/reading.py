@@ -12,7 +12,7 @@ from penstock.core.errors import BadInput
 from penstock.protocols.json_tensors import check_size
 
 _T = TypeVar("_T")
-_UNKNOWN = re.compile(r"unknown field `(.*?)`", re.DOTALL)
+_UNKNOWN = re.compile(r"unknown field `(.*?)`(?: - at `\$\.([^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(\w+)`$")
 _WRONG = re.compile(r"(.*) - at `\$\.(\w+)(.*)`$", re.DOTALL)
 
@@ -42,7 +42,9 @@ def wrong(field: str, message: str, kind: type[BadInput] = BadInput) -> BadInput
 
 def _misfit(says: str, fields: Mapping[str, str]) -> BadInput:
     if found := _UNKNOWN.search(says):
-        name = found[1][:64]
+        name, place = found[1][:64], found[2]
+        if place:
+            return wrong(f"{place}.{name}", f"unknown field {name!r} in {place}; leave it out")
         return wrong(name, f"unknown field {name!r}; this path takes: {', '.join(fields)}")
     if found := _MISSING.search(says):
         return wrong(found[1], f"{found[1]} is missing; it is {fields[found[1]]}")
