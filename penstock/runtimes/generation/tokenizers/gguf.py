@@ -12,6 +12,9 @@ from penstock.runtimes.generation.tokenizers.gguf_metadata import read_metadata
 from penstock.runtimes.generation.tokenizers.patterns import CUTTINGS
 
 _PREFIX = "tokenizer.ggml."
+_NAME = "general.name"
+_NOT_SWALLOWING = ("<unk>", "<s>", "<|endoftext|>")
+"""Phi-3's other control tokens take the blanks after them away, which GGUF files have no word for."""
 _UNKNOWN, _CONTROL, _USER_DEFINED, _BYTE = 2, 3, 4, 6
 
 
@@ -31,16 +34,13 @@ def of_gguf(path: Path) -> FastTokenizer:
 
     Raises `ModelFileError` when it is of another kind (naming it), or damaged; `MissingExtra`.
     """
-    metadata = {key.removeprefix(_PREFIX): value for key, value in read_metadata(path, _PREFIX).items()}
+    metadata = {key.removeprefix(_PREFIX): value for key, value in read_metadata(path, _PREFIX, _NAME).items()}
     kind = str(metadata.get("model", ""))
-    build = {"gpt2": _byte_level_bpe, "llama": _sentencepiece_bpe}.get(kind)
+    build = _BUILDERS.get(kind)
     if build is None:
-        raise ModelFileError(
-            f"the GGUF file has a tokenizer of the kind {kind!r}; gpt2 (byte-level BPE) and llama (SentencePiece) "
-            "are read. Another engine may have its own"
-            if kind
-            else "the GGUF file has no tokenizer"
-        )
+        known = "gpt2 (byte-level BPE), llama (SentencePiece) and gemma4 are read"
+        text = f"the GGUF file has a tokenizer of the kind {kind!r}; {known}"
+        raise ModelFileError(text if kind else "the GGUF file has no tokenizer")
     vocabulary = _vocabulary(metadata)
     try:
         tokenizer = build(vocabulary, metadata)
@@ -49,7 +49,7 @@ def of_gguf(path: Path) -> FastTokenizer:
     except Exception as error:
         text = "the GGUF file's tokenizer is damaged: its tokens and merges do not fit together"
         raise ModelFileError(text, detail=str(error)) from error
-    _add_tokens(tokenizer, vocabulary)
+    _add_tokens(tokenizer, vocabulary, str(metadata.get(_NAME, "")))
     return FastTokenizer(tokenizer, _pieces(vocabulary, kind), frozenset(vocabulary.of_type(_UNKNOWN, _CONTROL)))
 
 
@@ -75,12 +75,16 @@ def _byte_level_bpe(vocabulary: _Vocabulary, metadata: dict[str, Any]) -> Any:
     cutting = CUTTINGS.get(name)
     if cutting is None:
         raise ModelFileError(f"the GGUF file's tokenizer cuts words in the way {name!r}, which is not known here")
-    merges = [_pair(merge.decode(errors="replace")) for merge in _texts(metadata, "merges")]
-    models, cut = library().models, library().pre_tokenizers
-    tokenizer = library().Tokenizer(models.BPE(vocab=vocabulary.ids, merges=merges, ignore_merges=cutting.whole))
+    bpe, cut = library().models.BPE, library().pre_tokenizers
+    model = bpe(vocab=vocabulary.ids, merges=_listed_merges(metadata), ignore_merges=cutting.whole)
+    tokenizer = library().Tokenizer(model)
     splits = [cut.Split(library().Regex(expression), "isolated") for expression in cutting.expressions]
     tokenizer.pre_tokenizer = cut.Sequence([*splits, cut.ByteLevel(add_prefix_space=False, use_regex=False)])
     return tokenizer
+
+
+def _listed_merges(metadata: dict[str, Any]) -> list[tuple[str, str]]:
+    return [_pair(merge.decode(errors="replace")) for merge in _texts(metadata, "merges")]
 
 
 def _pair(merge: str) -> tuple[str, str]:
@@ -95,13 +99,25 @@ def _sentencepiece_bpe(vocabulary: _Vocabulary, metadata: dict[str, Any]) -> Any
     scores = metadata.get("scores")
     if scores is None or len(scores) != len(vocabulary.tokens):
         raise ModelFileError("the GGUF file's tokenizer is damaged: its tokens have no scores")
-    models, normalizers = library().models, library().normalizers
+    tokenizer = _unescaped(vocabulary, _merges(vocabulary, scores.tolist()))
+    if metadata.get("add_space_prefix", True):
+        normalizers = library().normalizers
+        tokenizer.normalizer = normalizers.Sequence([normalizers.Prepend(SPACE), tokenizer.normalizer])
+    return tokenizer
+
+
+def _gemma4_bpe(vocabulary: _Vocabulary, metadata: dict[str, Any]) -> Any:
+    return _unescaped(vocabulary, _listed_merges(metadata))
+
+
+def _unescaped(vocabulary: _Vocabulary, merges: list[tuple[str, str]]) -> Any:
+    """BPE on whole texts with SentencePiece's sign for spaces; what has no token becomes bytes."""
     unknown = next((vocabulary.tokens[at] for at in vocabulary.of_type(_UNKNOWN)), None)
-    merges = _merges(vocabulary, scores.tolist())
-    model = models.BPE(vocab=vocabulary.ids, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True)
-    tokenizer = library().Tokenizer(model)
-    steps = [normalizers.Prepend(SPACE)] if metadata.get("add_space_prefix", True) else []
-    tokenizer.normalizer = normalizers.Sequence([*steps, normalizers.Replace(" ", SPACE)])
+    bpe = library().models.BPE
+    tokenizer = library().Tokenizer(
+        bpe(vocab=vocabulary.ids, merges=merges, unk_token=unknown, fuse_unk=True, byte_fallback=True)
+    )
+    tokenizer.normalizer = library().normalizers.Replace(" ", SPACE)
     return tokenizer
 
 
@@ -117,13 +133,14 @@ def _merges(vocabulary: _Vocabulary, scores: list[float]) -> list[tuple[str, str
     return merges
 
 
-def _add_tokens(tokenizer: Any, vocabulary: _Vocabulary) -> None:
+def _add_tokens(tokenizer: Any, vocabulary: _Vocabulary, model: str) -> None:
     """Tokens that are found in a text before anything else is done to it."""
     make = library().AddedToken
-    named = [vocabulary.tokens[at] for at in vocabulary.of_type(_UNKNOWN, _CONTROL)]
-    tokenizer.add_special_tokens([make(token, special=True, normalized=False) for token in named if token])
-    named = [vocabulary.tokens[at] for at in vocabulary.of_type(_USER_DEFINED)]
-    tokenizer.add_tokens([make(token, normalized=False) for token in named if token])
+    swallow = "phi-3" in model.lower() or "phi3" in model.lower()
+    for special, types in ((True, (_UNKNOWN, _CONTROL)), (False, (_USER_DEFINED,))):
+        named = [vocabulary.tokens[at] for at in vocabulary.of_type(*types)]
+        added = [make(name, normalized=False, rstrip=swallow and name not in _NOT_SWALLOWING) for name in named if name]
+        (tokenizer.add_special_tokens if special else tokenizer.add_tokens)(added)
 
 
 def _pieces(vocabulary: _Vocabulary, kind: str) -> list[bytes]:
@@ -133,3 +150,6 @@ def _pieces(vocabulary: _Vocabulary, kind: str) -> list[bytes]:
         plain(token) if type_ in literal else decode(token)
         for token, type_ in zip(vocabulary.tokens, vocabulary.types, strict=True)
     ]
+
+
+_BUILDERS = {"gpt2": _byte_level_bpe, "llama": _sentencepiece_bpe, "gemma4": _gemma4_bpe}

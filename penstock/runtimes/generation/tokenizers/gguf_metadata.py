@@ -19,15 +19,15 @@ _MOST_KEYS = 100_000
 _U64 = struct.Struct("<Q")
 
 
-def read_metadata(path: Path, prefix: str = "") -> dict[str, Any]:
-    """What the file says under keys that begin with `prefix`: numbers, texts, and lists of them.
+def read_metadata(path: Path, *prefixes: str) -> dict[str, Any]:
+    """What the file says under keys that begin with one of `prefixes`: numbers, texts, and lists of them.
 
     Lists of numbers are numpy arrays, lists of texts are lists of `bytes`. Raises `ModelFileError` when it is no GGUF
     file of version 2 or 3, or is truncated or damaged.
     """
     try:
         with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as data:
-            return _Reader(data).read(prefix.encode())
+            return _Reader(data).read(tuple(prefix.encode() for prefix in prefixes))
     except (OSError, ValueError, struct.error) as error:
         raise ModelFileError(
             "the GGUF file's metadata cannot be read: it is truncated or damaged", detail=str(error)
@@ -41,7 +41,7 @@ class _Reader:
         self._data = data
         self._at = 0
 
-    def read(self, prefix: bytes) -> dict[str, Any]:
+    def read(self, prefixes: tuple[bytes, ...]) -> dict[str, Any]:
         if self._bytes(4) != _MAGIC:
             raise ValueError("no GGUF file")
         version, _, count = self._numbers("IQQ")
@@ -50,8 +50,9 @@ class _Reader:
         found: dict[str, Any] = {}
         for _ in range(count):
             key, (kind,) = self._string(_LONGEST_KEY), self._numbers("I")
-            value = self._value(kind, key.startswith(prefix))
-            if key.startswith(prefix):
+            wanted = key.startswith(prefixes)
+            value = self._value(kind, wanted)
+            if wanted:
                 found[key.decode(errors="replace")] = value
         return found
 
@@ -73,16 +74,14 @@ class _Reader:
 
     def _strings(self, count: int, wanted: bool) -> list[bytes]:
         """Texts, each after its length. A vocabulary has hundreds of thousands: this loop is what loading waits for."""
-        if count * _U64.size > len(self._data) - self._at:
-            raise ValueError(f"{count} texts")
-        data, at, found = self._data, self._at, []
+        data, at, end, found = self._data, self._at, len(self._data), []
         for _ in range(count):
             (size,) = _U64.unpack_from(data, at)
             start, at = at + 8, at + 8 + size
+            if at > end:
+                raise ValueError("texts beyond the end")
             if wanted:
                 found.append(data[start:at])
-        if at > len(data):
-            raise ValueError("texts beyond the end")
         self._at = at
         return found
 
