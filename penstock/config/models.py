@@ -7,6 +7,7 @@ from pathlib import Path
 
 import msgspec
 
+from penstock.config import languages
 from penstock.config.schema import ModelSettings
 from penstock.conversion import serving
 from penstock.conversion.jobs import Sample
@@ -25,6 +26,8 @@ def spec_of(name: str, model: ModelSettings, base: Path, say: Callable[[str], No
     A model whose format or precision needs it is converted first, once; `say` is told when that begins and ends.
     """
     spec = _described(name, model, base)
+    if spec.runtime == languages.RUNTIME:
+        return languages.ready(spec, model, base)
     spec = serving.servable(spec, model.precision, _calibration(model, base), model.options, say)
     runtime = spec.runtime or registry.for_format(spec.format)
     registry.check_reads(runtime, spec.format)
@@ -37,6 +40,9 @@ def spec_of(name: str, model: ModelSettings, base: Path, say: Callable[[str], No
 def check(name: str, model: ModelSettings, base: Path) -> None:
     """Raises what is wrong with a configured model's source and settings, as far as can be told without converting."""
     spec = _described(name, model, base)
+    if spec.runtime == languages.RUNTIME:
+        languages.ready(spec, model, base)
+        return
     calibration = _calibration(model, base)
     if serving.needed(spec, model.precision, calibration):
         serving.check(spec, model.precision, calibration)

@@ -25,6 +25,10 @@ _HEADS: dict[Task, tuple[str, ...]] = {
     "fill-mask": ("ForMaskedLM", "ForPreTraining"),
 }
 _WRITERS = ("ForCausalLM", "ForConditionalGeneration", "LMHeadModel", "ForSpeechSeq2Seq")
+_WRITES = (
+    "text models read it (for its embeddings, say options: {task: embedding}), and of models that write, those are "
+    "served that continue a text (*ForCausalLM, with runtime: llm)"
+)
 _OTHER_SENSES = ("vision_config", "audio_config", "speech_config", "image_size", "num_mel_bins")
 # Their plain bodies say nothing about a sentence unless somebody trained them to, and says how to pool.
 DECODERS = {
@@ -105,7 +109,7 @@ def task_of(config: Config) -> Task:
             "options: {task: embedding}"
         )
     if name.endswith(_WRITERS):
-        raise ModelFileError(f"{name} is a language model: it writes text, and those are served in a later release")
+        raise ModelFileError(f"{name} writes text; {_WRITES}")
     ending = next((ending for ending in _TASKS if name.endswith(ending)), None)
     if ending is None:
         _unknown(name)

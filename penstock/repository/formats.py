@@ -38,6 +38,7 @@ _SERVED = (
     Format("torchscript", "a TorchScript archive", True, (*_TORCH, ".ts")),
     Format("torch-export", "a torch.export archive", True, (".pt2", ".pt")),
     Format("torch-pickle", "a pickled PyTorch object", True, _TORCH),
+    Format("gguf", "a GGUF language model", False, (".gguf",)),
     Format("torch-legacy", "a pickled PyTorch object (old layout)", True, _TORCH),
 )
 FORMATS: dict[str, Format] = {format.name: format for format in _SERVED}
@@ -58,8 +59,8 @@ def identify(path: Path) -> Format:
 
 
 _SERVES = (
-    "it serves ONNX, OpenVINO (.xml), scikit-learn (joblib, pickle, skops), XGBoost (.json, .ubj), LightGBM (.txt) "
-    "and PyTorch (torch.export, TorchScript) files, and Hugging Face folders"
+    "it serves ONNX, OpenVINO (.xml), scikit-learn (joblib, pickle, skops), XGBoost (.json, .ubj), LightGBM (.txt), "
+    "PyTorch (torch.export, TorchScript) and GGUF files, and Hugging Face folders"
 )
 
 

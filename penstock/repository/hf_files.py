@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -37,6 +37,18 @@ def read_json(folder: Path, name: str, shape: type[T]) -> T | None:
 
 def _place(error: Exception) -> str:
     return "it is nested too deeply" if isinstance(error, RecursionError) else str(error)[:200]
+
+
+def check_no_kernel(folder: Path) -> None:
+    """Raises `ModelFileError` when config.json names a kernel of the hub's: transformers would fetch and run it."""
+    whole = read_json(folder, "config.json", dict[str, Any]) or {}
+    for part in (whole, *(value for value in whole.values() if isinstance(value, dict))):
+        for key, value in part.items():
+            if key.endswith(("_implementation", "_implementation_internal")) and "/" in str(value):
+                raise ModelFileError(
+                    f"config.json names a kernel of the hub's ({str(value)[:80]}), which is code, and Penstock runs no "
+                    "code that a model brings; take the line out of config.json"
+                )
 
 
 def inside(folder: Path, name: str) -> Path | None:

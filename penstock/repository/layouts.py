@@ -18,7 +18,6 @@ _ONNX_FIELDS = frozenset((1, 2, 3, 4, 5, 6, 7, 8, 14, 20, 25, 26))
 _GRAPH = 7
 
 _NOT_SERVED = {
-    b"GGUF": "a GGUF language model",
     b"\x89HDF\r\n\x1a\n": "an HDF5 (Keras) model",
     b"\x93NUMPY": "a NumPy array",
     b"CBM1": "a CatBoost model",
@@ -50,6 +49,8 @@ def recognise(head: bytes, file: BinaryIO, size: int) -> str | None:
     that is not served, or None. Raises `Truncated`."""
     if head.startswith((b"PK\x03\x04", b"PK\x05\x06")):
         return "zip"
+    if head.startswith(b"GGUF"):
+        return "gguf"
     for magic, title in _NOT_SERVED.items():
         if head.startswith(magic):
             return title

@@ -30,6 +30,19 @@ class _Tensor(msgspec.Struct):
 def check_weights(folder: Path, name: str) -> str:
     """The precision of a folder's weights ("fp32"), or "" when it has no word here.
 
+    `name` and what is raised: as for `sizes_of`.
+    """
+    return precision_of(sizes_of(folder, name))
+
+
+def precision_of(sizes: dict[str, int]) -> str:
+    """The word for the datatype that most bytes have, or "" where there is none here."""
+    return _PRECISIONS.get(max(sizes, key=lambda dtype: sizes[dtype], default=""), "")
+
+
+def sizes_of(folder: Path, name: str) -> dict[str, int]:
+    """Bytes of a folder's weights by datatype ("F16").
+
     `name`: model.safetensors, or the index of its shards. Raises `ModelFileError` when a file is missing, cut short
     or damaged.
     """
@@ -40,7 +53,7 @@ def check_weights(folder: Path, name: str) -> str:
             raise ModelFileError(f"{shard} is missing, which {name} names; get the whole folder")
         for dtype, size in _check(path).items():
             sizes[dtype] = sizes.get(dtype, 0) + size
-    return _PRECISIONS.get(max(sizes, key=lambda dtype: sizes[dtype], default=""), "")
+    return sizes
 
 
 def shards(folder: Path, name: str) -> list[str]:

@@ -11,7 +11,7 @@ import msgspec
 from penstock.core.errors import ModelFileError
 from penstock.core.text import TextModel
 from penstock.repository.formats import FORMATS, identify
-from penstock.repository.hf_files import SUBFOLDERS, inside, names_in, read_json
+from penstock.repository.hf_files import SUBFOLDERS, check_no_kernel, inside, names_in
 from penstock.repository.huggingface import CONFIG, describe, home_of, read_config
 from penstock.repository.openvino_ir import weights_of
 from penstock.repository.safetensors import check_weights
@@ -76,27 +76,13 @@ def check_convertible(home: Path) -> None:
             "config.json names code of its own to build the network with (auto_map), and Penstock runs no code that "
             "comes with a model; serve an ONNX export of it instead: put model.onnx into the folder"
         )
-    if kernel := _kernel(read_json(home, CONFIG, dict[str, Any])):
-        raise ModelFileError(
-            f"config.json names a kernel of the hub's ({kernel[:80]}), which is code, and Penstock runs no code that a "
-            "model brings; take the line out of config.json"
-        )
+    check_no_kernel(home)
     if config.quantization_config:
         method = str(config.quantization_config.get("quant_method", "another library"))[:80]
         raise ModelFileError(
             f"the weights are quantized by {method}, which cannot be converted; take the original ones, and say "
             "precision: int8"
         )
-
-
-def _kernel(config: Mapping[str, Any] | None) -> str:
-    """The kernel that a config, or a part of it, computes its network by: transformers would fetch and run it."""
-    whole = config or {}
-    for part in (whole, *(value for value in whole.values() if isinstance(value, dict))):
-        for key, value in part.items():
-            if key.endswith(("_implementation", "_implementation_internal")) and "/" in str(value):
-                return str(value)
-    return ""
 
 
 def _options(model: TextModel, home: Path, served: Path) -> dict[str, Any]:

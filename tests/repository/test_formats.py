@@ -42,7 +42,6 @@ def test_every_format_has_a_runtime() -> None:
 @pytest.mark.parametrize(
     ("data", "title"),
     [
-        (b"GGUF\x03\x00\x00\x00", "GGUF"),
         (b"\x89HDF\r\n\x1a\nrest", "HDF5"),
         (b"\x93NUMPY\x01\x00", "NumPy"),
         (b"\x10\x00\x00\x00\x00\x00\x00\x00" + b'{"__meta__": {} ' + b"x" * 20, "safetensors"),
