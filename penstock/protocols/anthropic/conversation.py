@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Sequence
+from typing import Any
 
 import msgspec
 
@@ -12,16 +12,27 @@ from penstock.protocols.anthropic.messages import (
     Block,
     CountRequest,
     MessagesRequest,
+    OutputConfig,
     TextBlock,
     ThinkingBlock,
+    ToolChoice,
     ToolResultBlock,
     ToolSpec,
     ToolUseBlock,
     Turn,
 )
+from penstock.protocols.generation.limits import (
+    MAX_MESSAGES,
+    check_count,
+    check_schema,
+    named_tool,
+    stops_of,
+    tools_of,
+    top_k_of,
+    top_p_of,
+)
 from penstock.protocols.reading import wrong
 
-_TOOL_NAME = re.compile(r"[a-zA-Z0-9_-]{1,128}").fullmatch
 _THINK = {"enabled": True, "disabled": False, "adaptive": None}
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
 
@@ -31,52 +42,40 @@ def generation_of(message: MessagesRequest) -> Generation:
     sampling = Sampling(
         max_tokens=message.max_tokens,
         temperature=message.temperature,
-        top_p=message.top_p,
-        top_k=message.top_k,
-        stop=tuple(message.stop_sequences or ()),
+        top_p=top_p_of(message.top_p),
+        top_k=top_k_of(message.top_k),
+        stop=stops_of(message.stop_sequences, "stop_sequences"),
     )
     return msgspec.structs.replace(count_of(message), sampling=sampling, count_only=False)
 
 
 def count_of(message: CountRequest) -> Generation:
     """What tokens are counted of. Raises `BadInput` naming the field."""
-    if not message.messages:
-        raise wrong("messages", "messages is empty; send at least one")
-    tools = tools_of(message.tools or [])
-    choice, output = message.tool_choice, message.output_config
+    check_count("messages", message.messages, MAX_MESSAGES, 1)
+    tools = tools_of(
+        (f"tools[{index}]", _tool(spec, f"tools[{index}]")) for index, spec in enumerate(message.tools or ())
+    )
+    choice = message.tool_choice
     return Generation(
         messages=conversation(message.system, message.messages),
         tools=tools,
-        tool_choice=choice_of(message, tools),
+        tool_choice=choice_of(choice, tools),
         parallel_calls=not (choice is not None and choice.disable_parallel_tool_use),
-        format=output.format.schema if output is not None and output.format is not None else None,
+        format=_format(message.output_config),
         think=None if message.thinking is None else _THINK[message.thinking.type],
         count_only=True,
     )
 
 
-def choice_of(message: CountRequest, tools: Sequence[Tool]) -> str:
+def choice_of(choice: ToolChoice | None, tools: Sequence[Tool]) -> str:
     """The tool choice in our words. Raises `BadInput` for a tool that is not among the tools."""
-    choice = message.tool_choice
     if choice is None:
         return "auto"
-    if choice.type != "tool":
-        if choice.type == "any" and not tools:
-            raise wrong("tool_choice", 'tool_choice "any" needs tools; send at least one')
-        return _CHOICES[choice.type]
-    if choice.name not in {tool.name for tool in tools}:
-        names = ", ".join(tool.name for tool in tools[:10]) or "none"
-        raise wrong("tool_choice", f"tool_choice names no tool of the request; its tools: {names}")
-    return f"={choice.name}"
-
-
-def tools_of(specs: Sequence[ToolSpec]) -> tuple[Tool, ...]:
-    """The client's tools. Raises `BadInput` for those of Anthropic's own, and for senseless ones."""
-    tools = [_tool(spec, f"tools[{index}]") for index, spec in enumerate(specs)]
-    names = [tool.name for tool in tools]
-    if twice := next((name for name in names if names.count(name) > 1), None):
-        raise wrong("tools", f"two tools are named {twice!r}; give each a name of its own")
-    return tuple(tools)
+    if choice.type == "tool":
+        return named_tool(choice.name or "", tools)
+    if choice.type == "any" and not tools:
+        raise wrong("tool_choice", 'tool_choice "any" needs tools; send at least one')
+    return _CHOICES[choice.type]
 
 
 def _tool(spec: ToolSpec, where: str) -> Tool:
@@ -85,11 +84,16 @@ def _tool(spec: ToolSpec, where: str) -> Tool:
     if spec.defer_loading or spec.input_examples or (spec.allowed_callers or ["direct"]) != ["direct"]:
         says = "defer_loading, input_examples and allowed_callers are not offered; leave them out"
         raise wrong("tools", f"{where}: {says}")
-    if not _TOOL_NAME(spec.name):
-        raise wrong("tools", f"{where}.name must be 1 to 128 letters, digits, _ or -")
     if spec.input_schema is None:
         raise wrong("tools", f"{where}.input_schema is missing; it is the JSON Schema of the tool's arguments")
     return Tool(spec.name, spec.description or "", spec.input_schema, bool(spec.strict))
+
+
+def _format(config: OutputConfig | None) -> dict[str, Any] | None:
+    if config is None or config.format is None:
+        return None
+    check_schema(config.format.schema, "output_config", "output_config.format")
+    return config.format.schema
 
 
 def conversation(system: str | list[TextBlock] | None, turns: Sequence[Turn]) -> tuple[Message, ...]:

@@ -41,6 +41,8 @@ class Writer:
 
     def write(self, event: Event | Generated) -> Iterator[Wire]:
         """The wire events of an event."""
+        if isinstance(event, Text | Reasoning | CallArguments) and not event.text:
+            return
         if isinstance(event, Text):
             yield from self._more("text", {"type": "text", "text": ""}, {"type": "text_delta", "text": event.text})
         elif isinstance(event, Reasoning):

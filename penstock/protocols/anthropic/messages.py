@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
 
+from penstock.protocols.generation.limits import MaxTokens, Share, Temperature, TopK
 from penstock.protocols.reading import read, wrong
 
 FIELDS = {
@@ -17,8 +18,8 @@ FIELDS = {
     "stream": "true for events as they come",
     "stop_sequences": "at most 16 texts of 1 to 1024 characters",
     "temperature": "a number from 0 to 2",
-    "top_p": "a number over 0, at most 1",
-    "top_k": "a whole number from 0 (all) to 1000000",
+    "top_p": "a number from 0 to 1",
+    "top_k": "a whole number (0: all)",
     "tools": 'a list of {"name", "description", "input_schema"}',
     "tool_choice": '{"type": "auto"}, {"type": "any"}, {"type": "tool", "name": ...} or {"type": "none"}',
     "thinking": '{"type": "enabled"}, {"type": "disabled"} or {"type": "adaptive"}',
@@ -37,7 +38,6 @@ NOT_OFFERED = {
     "inference_geo": "the model runs where this server runs",
     "mcp_servers": "call the tools yourself, and send their results",
 }
-_Stop = Annotated[str, msgspec.Meta(min_length=1, max_length=1024)]
 
 
 class TextBlock(msgspec.Struct, tag="text", forbid_unknown_fields=True):
@@ -113,7 +113,7 @@ class Thinking(msgspec.Struct, forbid_unknown_fields=True):
     """Whether to think first. `budget_tokens` bounds nothing of its own: thoughts count into max_tokens."""
 
     type: Literal["enabled", "disabled", "adaptive"]
-    budget_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] | None = None
+    budget_tokens: MaxTokens | None = None
     display: Literal["summarized", "omitted"] | None = None
 
 
@@ -155,12 +155,12 @@ class CountRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
 class MessagesRequest(CountRequest, kw_only=True):
     """The body of POST /v1/messages; see `FIELDS`."""
 
-    max_tokens: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)]
+    max_tokens: MaxTokens
     stream: bool | None = None
-    stop_sequences: Annotated[list[_Stop], msgspec.Meta(max_length=16)] | None = None
-    temperature: Annotated[float, msgspec.Meta(ge=0, le=2)] | None = None
-    top_p: Annotated[float, msgspec.Meta(gt=0, le=1)] | None = None
-    top_k: Annotated[int, msgspec.Meta(ge=0, le=1_000_000)] | None = None
+    stop_sequences: list[str] | None = None
+    temperature: Temperature | None = None
+    top_p: Share | None = None
+    top_k: TopK | None = None
     metadata: dict[str, Any] | None = None
     service_tier: Literal["auto", "standard_only"] | None = None
 

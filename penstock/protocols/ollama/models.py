@@ -1,0 +1,146 @@
+"""GET /api/tags, /api/ps and /api/version, POST /api/show and /api/pull: models, for Ollama's clients."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from typing import Any, Protocol
+
+import msgspec
+
+from penstock.core.errors import Forbidden, Internal, PenstockError, Unsupported
+from penstock.core.model import Models, State
+from penstock.core.request import Handler
+from penstock.protocols.aside import aside
+from penstock.protocols.generation.ask import Asker
+from penstock.protocols.http.message import HttpRequest, HttpResponse
+from penstock.protocols.http.routes import Routes
+from penstock.protocols.ollama import described
+from penstock.protocols.ollama.described import Pulled
+from penstock.protocols.ollama.lines import JSON_LINES, encoded, now
+from penstock.protocols.ollama.messages import NAME_FIELDS, NameRequest
+from penstock.protocols.reading import read, wrong
+from penstock.telemetry.logs import logger
+
+log = logger("protocols")
+_names = msgspec.json.Decoder(NameRequest)
+NOT_OFFERED = {
+    "/api/create": ("POST", "models are not made here; penstock quantize makes smaller ones"),
+    "/api/copy": ("POST", "a name for a model is an alias in the configuration"),
+    "/api/push": ("POST", "models are not uploaded from here"),
+    "/api/delete": ("DELETE", "penstock rm NAME removes a pulled model"),
+}
+"""What else clients may ask for, and what to do instead."""
+
+
+class Puller(Protocol):
+    """Fetches models while the server goes on with its work."""
+
+    def pull(self, name: str) -> AsyncIterator[dict[str, Any]]:
+        """Reports, as they come: each has a `status`, and `total` and `completed` bytes while something is fetched.
+
+        Raises `PenstockError` when the model cannot be had. Closing it gives the download up; it may be resumed.
+        """
+
+
+class OllamaModels:
+    """`pulled`: the models on disk, read in a thread. `puller`: None where clients may not fetch any."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        models: Models,
+        version: str,
+        pulled: Callable[[], Sequence[Pulled]] = tuple,
+        puller: Puller | None = None,
+    ):
+        self._models = models
+        self._version = version
+        self._pulled = pulled
+        self._puller = puller
+        self._find = Asker(handler, models, lambda: 0.0).find
+        self._since = now()
+
+    def mount(self, routes: Routes) -> None:
+        """Adds the door's paths."""
+        routes.add("GET", "/api/version", self.version)
+        routes.add("GET", "/api/tags", self.tags)
+        routes.add("GET", "/api/ps", self.loaded)
+        routes.add("POST", "/api/show", self.show)
+        routes.add("POST", "/api/pull", self.pull)
+        for path, (method, _) in NOT_OFFERED.items():
+            routes.add(method, path, self.not_offered)
+
+    async def version(self, http: HttpRequest) -> HttpResponse:
+        """GET /api/version"""
+        return _json({"version": self._version})
+
+    async def tags(self, http: HttpRequest) -> HttpResponse:
+        """GET /api/tags: what is served, and what was pulled and could be."""
+        served = {v.spec.name: described.listed(v, self._since) for v in self._models.all() if described.speaks(v)}
+        more = [described.listed_pulled(p) for p in await aside(self._pulled) if p.name not in served]
+        return _json({"models": [*served.values(), *more]})
+
+    async def loaded(self, http: HttpRequest) -> HttpResponse:
+        """GET /api/ps: what is loaded."""
+        ready = [v for v in self._models.all() if v.state is State.READY and described.speaks(v)]
+        return _json({"models": [described.loaded(view) for view in ready]})
+
+    async def show(self, http: HttpRequest) -> HttpResponse:
+        """POST /api/show: a served model."""
+        name = _name(read(_names, http.body, NAME_FIELDS))
+        return _json(described.shown(self._find(name).view, self._since))
+
+    async def pull(self, http: HttpRequest) -> HttpResponse:
+        """POST /api/pull: fetches a model to this machine's disk; it is not served by that."""
+        message = read(_names, http.body, NAME_FIELDS)
+        name = _name(message)
+        if self._puller is None:
+            raise Forbidden("this server fetches no models for its clients; run penstock pull on its machine")
+        reports = self._puller.pull(name)
+        first = await _next(reports)
+        if message.stream is not False:
+            return HttpResponse(200, b"", JSON_LINES, stream=_lines(first, reports, http.id))
+        last = first
+        while report := await _next(reports):
+            last = report
+        return _json(last)
+
+    async def not_offered(self, http: HttpRequest) -> HttpResponse:
+        """What only Ollama does."""
+        path = http.path.decode().rstrip("/")
+        raise Unsupported(f"{path} is not offered: {NOT_OFFERED[path][1]}")
+
+
+async def _next(reports: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
+    return await anext(reports, None)
+
+
+async def _lines(
+    first: dict[str, Any] | None, reports: AsyncIterator[dict[str, Any]], request_id: str
+) -> AsyncGenerator[bytes, None]:
+    """The stream's bytes; an error is its last line."""
+    try:
+        if first is not None:
+            yield encoded(first)
+        async for report in reports:
+            yield encoded(report)
+    except PenstockError as error:
+        yield encoded({"error": error.message, "code": error.code, "request_id": request_id})
+    except Exception:
+        log.exception("bug", request_id=request_id, path="/api/pull")
+        told = Internal("an internal error; the log has it under this request id")
+        yield encoded({"error": told.message, "code": told.code, "request_id": request_id})
+    finally:
+        if aclose := getattr(reports, "aclose", None):
+            await aclose()
+
+
+def _name(message: NameRequest) -> str:
+    name = message.model or message.name
+    if not name:
+        raise wrong("model", f"model is missing; it is {NAME_FIELDS['model']}")
+    return name
+
+
+def _json(value: Any) -> HttpResponse:
+    return HttpResponse(200, msgspec.json.encode(value))
