@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
-from importlib import import_module
-from pathlib import Path
-from typing import Any, Literal
+import time
 
 import numpy as np
 
-from penstock.core.errors import BadInput, ContextExceeded, MissingExtra, ModelFileError
+from penstock.core.errors import BadInput, ContextExceeded
 from penstock.core.generation import EngineStats, Sampling
 from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
-from penstock.runtimes.generation.contract import Capabilities, Choice, Progress, Tokenizer
+from penstock.runtimes.generation.contract import Capabilities, Progress, Tokenizer
 from penstock.runtimes.generation.engines import openvino_sampling, openvino_settings
+from penstock.runtimes.generation.engines.openvino_prompts import Pace, Waiting, plan
+from penstock.runtimes.generation.engines.openvino_sequence import Sequence
+from penstock.runtimes.generation.engines.openvino_settings import BLOCK
 from penstock.runtimes.generation.engines.openvino_tokenizer import tokenizer_of
+from penstock.runtimes.generation.engines.prefix_blocks import PrefixBlocks
 from penstock.runtimes.openvino import library
-
-Finished = Literal["", "stop", "length", "error"]
 
 
 class OpenvinoEngine:
-    """Sequences that come and go in one ContinuousBatchingPipeline."""
+    """Sequences that come and go in one ContinuousBatchingPipeline.
+
+    An exception out of the pipeline's step leaves it dead for everyone, so all that could cause one is refused before.
+    With prefix caching, prompts are handed over in parts (`openvino_prompts` says why); a part is a request of its own
+    for one token that nobody reads, and the next part finds it in the cache.
+    """
 
     def __init__(self) -> None:
         self.can = Capabilities(min_p=True, grammar=True)
-        self._sequences: dict[int, Sequence] = {}
-        self._left: list[Sequence] = []
+        self._waiting: list[Sequence] = []
+        self._running: dict[int, Sequence] = {}
+        self._leaving: list[Sequence] = []
         self._number = 0
         self._stale = False
+        self._queries = self._hits = 0
 
     def load(self, spec: ModelSpec, model: LanguageModel) -> Tokenizer:
         """Reads the model and compiles it."""
-        self._genai, self._model = _library(), model
+        self._genai, self._model = openvino_settings.genai(), model
         self._caching = openvino_settings.prefix_caching(model)
-        self._pipeline = _pipeline(self._genai, spec, model)
+        self._options = openvino_settings.options(model)
+        self._blocks = PrefixBlocks(openvino_settings.blocks(model), BLOCK)
+        self._pace = Pace(model.chunk, BLOCK, self._options.step_ms / 1000)
+        self._pipeline = openvino_settings.pipeline(self._genai, spec, model)
         tokenizer = tokenizer_of(spec, model, self._pipeline)
         self._vocabulary = model.vocab_size or len(tokenizer.pieces())
         return tokenizer
@@ -45,14 +55,11 @@ class OpenvinoEngine:
         self._check(prompt, sampling, room)
         config = openvino_sampling.config(self._genai, sampling, room, self._model.eos)
         if grammar:
-            config.structured_output_config = self._genai.StructuredOutputConfig(grammar=grammar)
+            openvino_sampling.constrain(self._genai, config, sampling, grammar)
         if self._model.speculative:
-            _speculate(config, self._model)
-        stops = frozenset(sampling.stop_token_ids) if sampling.ignore_eos else frozenset()
-        self._number += 1
-        tensor = library().Tensor(np.array([prompt], np.int64))
-        handle = self._pipeline.add_request(self._number, tensor, config)
-        self._sequences[id] = Sequence(id, handle, stops, sampling.logprobs is not None)
+            openvino_sampling.speculate(config, self._model, self._options.max_ngram)
+        keys = self._blocks.keys(prompt) if self._caching else []
+        self._waiting.append(Sequence(id, prompt, config, sampling, keys))
 
     def _check(self, prompt: list[int], sampling: Sampling, room: int) -> None:
         if not prompt:
@@ -67,122 +74,114 @@ class OpenvinoEngine:
 
     def cancel(self, id: int) -> None:
         """Drops a sequence."""
-        sequence = self._sequences.pop(id, None)
+        self._waiting = [sequence for sequence in self._waiting if sequence.id != id]
+        sequence = self._running.pop(id, None)
         if sequence is not None:
             self._drop(sequence)
 
     def _drop(self, sequence: Sequence) -> None:
-        if self._caching and not sequence.begun:
-            # A block that was computed in part would be found by the next prompt that begins alike, as if it were
-            # whole.
-            self._left.append(sequence)
+        """Takes a sequence out of the pipeline, whose next step frees its blocks. One whose prompt is computed in part
+        stays until it is whole."""
+        if self._caching and not sequence.begun and sequence.running:
+            self._leaving.append(sequence)
             return
         sequence.handle.cancel()
+        self._blocks.release(sequence.owner)
         self._stale = True
 
     def step(self) -> list[Progress]:
         """Computes once for all sequences."""
+        started, tokens = time.perf_counter(), self._admit()
         if not self._pipeline.has_non_finished_requests():
+            self._stale = False
             return []
-        self._stale = False
         self._pipeline.step()
+        self._stale = False
+        if tokens:
+            self._pace.took(tokens, time.perf_counter() - started)
         self._see_off()
-        news = [progress for sequence in self._sequences.values() if (progress := sequence.read()) is not None]
-        for progress in news:
-            if progress.finished:
-                self._end(self._sequences.pop(progress.id))
-        return news
+        return [progress for sequence in list(self._running.values()) if (progress := self._read(sequence)) is not None]
+
+    def _admit(self) -> int:
+        """Hands prompts, or parts of them, to the pipeline; returns how many of their tokens it will compute."""
+        if not self._waiting:
+            return 0
+        places = self._model.sequences - len(self._running) - len(self._leaving)
+        waiting = [self._seen(sequence) for sequence in self._waiting[: max(0, places)]]
+        ends = plan(waiting, places, self._budget(), BLOCK)
+        entered = [sequence for sequence, end in zip(self._waiting, ends, strict=False) if end]
+        for sequence, end in zip(entered, filter(None, ends), strict=True):
+            self._enter(sequence, end)
+        self._waiting = [sequence for sequence in self._waiting if not sequence.owner]
+        return sum(end - cached for end, (_, cached) in zip(ends, waiting, strict=False) if end)
+
+    def _budget(self) -> int:
+        """Prompt tokens of the next step. Without prefix caching the library splits prompts itself."""
+        return self._pace.budget() if self._caching else self._model.sequences * self._model.context
+
+    def _seen(self, sequence: Sequence) -> Waiting:
+        return Waiting(len(sequence.prompt), self._blocks.cached(sequence.keys, len(sequence.prompt)))
+
+    def _enter(self, sequence: Sequence, end: int) -> None:
+        """Up to `end` tokens of the prompt go into the pipeline; the sequence itself, if these are all."""
+        if sequence.cached is None:
+            sequence.cached = self._seen(sequence).cached
+            self._queries += len(sequence.prompt)
+            self._hits += sequence.cached
+        if end < len(sequence.prompt):
+            part = Sequence(-1, sequence.prompt[:end], openvino_sampling.part(self._genai), Sampling(), sequence.keys)
+            self._add(part)
+            self._leaving.append(part)
+            return
+        self._add(sequence)
+        self._running[sequence.id] = sequence
+
+    def _add(self, sequence: Sequence) -> None:
+        self._number += 1
+        sequence.owner = self._number
+        keys = sequence.keys[: len(sequence.prompt) // BLOCK]
+        if self._caching:
+            self._blocks.hold(sequence.owner, keys)
+            self._blocks.grow(sequence.owner, keys, len(sequence.prompt))
+        tensor = library().Tensor(np.array([sequence.prompt], np.int64))
+        sequence.handle = self._pipeline.add_request(sequence.owner, tensor, sequence.config)
+
+    def _read(self, sequence: Sequence) -> Progress | None:
+        progress = sequence.read()
+        if progress is None:
+            return None
+        self._grow(sequence)
+        if progress.finished:
+            del self._running[sequence.id]
+            self._drop(sequence) if sequence.running else self._blocks.release(sequence.owner)
+        return progress if not self._model.speculative else progress._replace(draft=self._guessed(sequence, progress))
+
+    def _grow(self, sequence: Sequence) -> None:
+        """Writes into the books what generated tokens filled."""
+        if self._caching and sequence.computed // BLOCK > len(sequence.keys):
+            sequence.keys = self._blocks.keys(sequence.text[: sequence.computed])
+            self._blocks.grow(sequence.owner, sequence.keys, sequence.computed)
+
+    def _guessed(self, sequence: Sequence, progress: Progress) -> int:
+        """Tokens that were guessed for this step. The first token comes without."""
+        return 0
 
     def _see_off(self) -> None:
-        """Sequences that were given up while their prompts were computed go when these are whole."""
-        for sequence in self._left:
+        """Parts of prompts that are done, and sequences that were given up before they had a token, go."""
+        for sequence in self._leaving:
             sequence.read()
-        gone = [sequence for sequence in self._left if sequence.begun]
-        self._left = [sequence for sequence in self._left if not sequence.begun]
-        for sequence in gone:
-            self._drop(sequence)
-
-    def _end(self, sequence: Sequence) -> None:
-        if sequence.running:
-            self._drop(sequence)
+        done = [sequence for sequence in self._leaving if sequence.begun or not sequence.running]
+        self._leaving = [sequence for sequence in self._leaving if sequence not in done]
+        for sequence in done:
+            self._drop(sequence) if sequence.running else self._blocks.release(sequence.owner)
 
     @property
     def busy(self) -> bool:
         """Whether a step has something to do, if only to free what was cancelled."""
-        return bool(self._sequences or self._left or self._stale)
+        return bool(self._running or self._waiting or self._leaving or self._stale)
 
     def stats(self) -> EngineStats:
         """The engine's present state."""
-        usage = self._pipeline.get_metrics().cache_usage / 100 if self.busy else 0.0
-        begun = sum(sequence.begun for sequence in self._sequences.values())
-        return EngineStats(begun, len(self._sequences) - begun, usage)
-
-
-class Sequence:
-    """One sequence in the pipeline. `stops`: tokens that end it though the model's own end is ignored."""
-
-    def __init__(self, id: int, handle: Any, stops: frozenset[int], logprobs: bool):
-        self.id = id
-        self.handle = handle
-        self.begun = False
-        self._stops = stops
-        self._logprobs = logprobs
-
-    @property
-    def running(self) -> bool:
-        return str(self.handle.get_status().name) == "RUNNING"
-
-    def read(self) -> Progress | None:
-        """What is new, or None."""
-        tokens: list[int] = []
-        logprobs: list[float] = []
-        reason = ""
-        while self.handle.can_read():
-            for output in self.handle.read().values():
-                tokens += output.generated_ids
-                logprobs += output.generated_log_probs
-                reason = str(output.finish_reason.name)
-        self.begun = self.begun or bool(tokens)
-        finished, error = self._ended(reason)
-        if not tokens and not finished:
-            return None
-        tokens, finished = self._stopped(tokens, finished)
-        choices = [Choice(logprob) for logprob in logprobs[: len(tokens)]] if self._logprobs else ()
-        return Progress(self.id, tokens, choices, finished, error=error)
-
-    def _ended(self, reason: str) -> tuple[Finished, str]:
-        status = str(self.handle.get_status().name)
-        if status == "IGNORED":
-            return "error", "the key-value cache has no room for the sequence"
-        if status == "FINISHED":
-            return ("stop" if reason == "STOP" else "length"), ""
-        return "", ""
-
-    def _stopped(self, tokens: list[int], finished: Finished) -> tuple[list[int], Finished]:
-        at = next((number for number, token in enumerate(tokens) if token in self._stops), None)
-        return (tokens, finished) if at is None else (tokens[: at + 1], "stop")
-
-
-def _library() -> Any:
-    try:
-        library()
-        return import_module("openvino_genai")
-    except ImportError as error:
-        raise MissingExtra("OpenVINO GenAI is not installed: pip install 'penstock[llm]'") from error
-
-
-def _pipeline(genai: Any, spec: ModelSpec, model: LanguageModel) -> Any:
-    scheduler = openvino_settings.scheduler(genai, model)
-    properties = openvino_settings.properties(genai, spec, model)
-    if not Path(spec.path).exists():
-        raise ModelFileError("the model file is missing")
-    try:
-        return genai.ContinuousBatchingPipeline(spec.path, scheduler, "CPU", properties)
-    except Exception as error:
-        raise ModelFileError("OpenVINO GenAI cannot load the model", detail=str(error)) from error
-
-
-def _speculate(config: Any, model: LanguageModel) -> None:
-    config.num_assistant_tokens = model.draft_tokens
-    if model.speculative == openvino_settings.LOOKUP:
-        config.max_ngram_size = 3
+        usage = self._pipeline.get_metrics().cache_usage / 100 if self._running or self._leaving else 0.0
+        running = len(self._running)
+        return EngineStats(running, len(self._waiting), usage, self._queries, self._hits)

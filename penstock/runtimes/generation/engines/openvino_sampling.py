@@ -8,6 +8,8 @@ from typing import Any
 
 from penstock.core.errors import BadInput
 from penstock.core.generation import Sampling
+from penstock.core.language import LanguageModel
+from penstock.runtimes.generation.engines.openvino_settings import LOOKUP
 
 SEEDS = 2**32
 """The sampler's generator takes 32 bits."""
@@ -19,25 +21,29 @@ def config(genai: Any, sampling: Sampling, room: int, ends: Collection[int]) -> 
     Raises `BadInput` for what the library refuses.
     """
     chosen = genai.GenerationConfig()
-    chosen.apply_chat_template = False
-    chosen.max_new_tokens = sampling.max_tokens or room
-    chosen.min_new_tokens = sampling.min_tokens
-    chosen.ignore_eos = sampling.ignore_eos
-    stops = set(ends) | set(sampling.stop_token_ids)
-    chosen.stop_token_ids = stops
-    if ends:
-        chosen.eos_token_id = min(ends)
-    chosen.repetition_penalty = sampling.repetition_penalty
-    chosen.presence_penalty = sampling.presence_penalty
-    chosen.frequency_penalty = sampling.frequency_penalty
-    chosen.logprobs = 0 if sampling.logprobs is None else 1
-    if sampling.temperature:
-        _draw(chosen, sampling)
     try:
+        _limit(chosen, sampling, sampling.max_tokens or room, ends)
+        chosen.repetition_penalty = sampling.repetition_penalty
+        chosen.presence_penalty = sampling.presence_penalty
+        chosen.frequency_penalty = sampling.frequency_penalty
+        chosen.logprobs = 0 if sampling.logprobs is None else 1
+        if sampling.temperature:
+            _draw(chosen, sampling)
         chosen.validate()
-    except Exception as error:
+    except (TypeError, ValueError, RuntimeError) as error:
         raise BadInput("the engine does not take these sampling settings", detail=str(error)) from error
     return chosen
+
+
+def _limit(chosen: Any, sampling: Sampling, most: int, ends: Collection[int]) -> None:
+    """When the answer ends."""
+    chosen.apply_chat_template = False
+    chosen.max_new_tokens = most
+    chosen.min_new_tokens = sampling.min_tokens
+    chosen.ignore_eos = sampling.ignore_eos
+    chosen.stop_token_ids = set(ends) | set(sampling.stop_token_ids)
+    if ends:
+        chosen.eos_token_id = min(ends)
 
 
 def _draw(chosen: Any, sampling: Sampling) -> None:
@@ -51,3 +57,27 @@ def _draw(chosen: Any, sampling: Sampling) -> None:
         chosen.min_p = sampling.min_p
     if sampling.top_k:
         chosen.top_k = sampling.top_k
+
+
+def constrain(genai: Any, chosen: Any, sampling: Sampling, grammar: str) -> None:
+    """The answer follows a grammar. Raises `BadInput` for settings that contradict one."""
+    if sampling.ignore_eos or sampling.min_tokens:
+        name = "ignore_eos" if sampling.ignore_eos else "min_tokens"
+        raise BadInput(f"{name}: an answer that follows a schema ends where the schema says; leave {name} out")
+    chosen.structured_output_config = genai.StructuredOutputConfig(grammar=grammar)
+
+
+def speculate(chosen: Any, model: LanguageModel, ngram: int) -> None:
+    """The sequence is guessed ahead: by a draft model, or by looking into its own text."""
+    chosen.num_assistant_tokens = model.draft_tokens
+    if model.speculative == LOOKUP:
+        chosen.max_ngram_size = ngram
+
+
+def part(genai: Any) -> Any:
+    """The config of a part of a prompt: computed for the cache; its one token is not read."""
+    chosen = genai.GenerationConfig()
+    chosen.apply_chat_template = False
+    chosen.max_new_tokens = 1
+    chosen.ignore_eos = True
+    return chosen

@@ -2,37 +2,56 @@
 
 from __future__ import annotations
 
+from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any, Literal
 
-from penstock.core.errors import ConfigError
+from msgspec import Meta, Struct
+
+from penstock.core.errors import ConfigError, MissingExtra, ModelFileError
 from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
+from penstock.runtimes.generation.engines import engine_options
+from penstock.runtimes.openvino import library
 
 BLOCK = 32
 """Tokens in one block of the key-value cache on a CPU."""
-KV_PRECISIONS = {"auto": "f16"}
 LOOKUP = "prompt_lookup"
+
+
+class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
+    """The `engine_options` of openvino.
+
+    `inference`: the arithmetic; f32 with OpenVINO's dynamic quantization is exact enough and the fastest on most CPUs.
+    `step_ms`: how long the prompt part of one step may take, in milliseconds, so that answers under way go on.
+    `max_ngram`: the longest run of tokens that prompt lookup searches for. `scheduler`, `properties`: settings of
+    OpenVINO GenAI's SchedulerConfig and of the compiled model, by their own names.
+    """
+
+    inference: Literal["f32", "bf16", "f16"] = "f32"
+    step_ms: Annotated[int, Meta(ge=10, le=10_000)] = 500
+    max_ngram: Annotated[int, Meta(ge=1, le=64)] = 3
+    scheduler: dict[str, Any] = {}
+    properties: dict[str, Any] = {}
+
+
+def options(model: LanguageModel) -> Options:
+    """The engine's own settings of a model. Raises `ConfigError` for a wrong one."""
+    return engine_options.read(Options, model.engine_options, "openvino")
+
+
+def genai() -> Any:
+    """The library. Raises `MissingExtra`."""
+    try:
+        library()
+        return import_module("openvino_genai")
+    except ImportError as error:
+        raise MissingExtra("OpenVINO GenAI is not installed: pip install 'penstock[llm]'") from error
 
 
 def blocks(model: LanguageModel) -> int:
     """Blocks of the key-value cache: every sequence can have its whole context, and guesses beyond it, at once."""
-    guesses = model.draft_tokens + 1 if model.speculative else 0
-    return model.sequences * -(-(model.context + guesses) // BLOCK)
-
-
-def scheduler(genai: Any, model: LanguageModel) -> Any:
-    """The scheduler's settings; those of `engine_options` that are its own go over ours."""
-    config = genai.SchedulerConfig()
-    config.num_kv_blocks = blocks(model)
-    config.max_num_seqs = model.sequences
-    config.max_num_batched_tokens = max(model.chunk, 2 * model.sequences * (1 + model.draft_tokens))
-    config.dynamic_split_fuse = True
-    config.enable_prefix_caching = prefix_caching(model)
-    for name, value in model.engine_options.items():
-        if _is_schedulers(genai, name):
-            _set(config, name, value)
-    return config
+    return model.sequences * -(-(model.context + _guesses(model)) // BLOCK)
 
 
 def prefix_caching(model: LanguageModel) -> bool:
@@ -40,40 +59,65 @@ def prefix_caching(model: LanguageModel) -> bool:
     return model.prefix_cache and not model.adapters
 
 
-def properties(genai: Any, spec: ModelSpec, model: LanguageModel) -> dict[str, Any]:
-    """What the pipeline and its compiled graph are told."""
-    threads = max(1, spec.threads)
-    chosen: dict[str, Any] = {
-        "PERFORMANCE_HINT": "LATENCY",
-        "NUM_STREAMS": 1,
-        "INFERENCE_NUM_THREADS": threads,
-        "INFERENCE_PRECISION_HINT": "f32",
-        "KV_CACHE_PRECISION": KV_PRECISIONS.get(model.kv_precision, model.kv_precision),
-        # Workers would all be pinned to the same first cores.
-        "ENABLE_CPU_PINNING": False,
-        "sampler_num_threads": threads,
-    }
-    chosen |= {name: value for name, value in model.engine_options.items() if not _is_schedulers(genai, name)}
-    return chosen | _speculation(genai, model, dict(chosen))
+def pipeline(library: Any, spec: ModelSpec, model: LanguageModel) -> Any:
+    """The loaded model. Raises `ModelFileError`."""
+    if not Path(spec.path).exists():
+        raise ModelFileError("the model file is missing")
+    scheduler, properties = _scheduler(library, model), _properties(library, spec, model)
+    try:
+        return library.ContinuousBatchingPipeline(spec.path, scheduler, "CPU", properties)
+    except Exception as error:
+        raise ModelFileError("OpenVINO GenAI cannot load the model", detail=str(error)) from error
 
 
-def _speculation(genai: Any, model: LanguageModel, inner: dict[str, Any]) -> dict[str, Any]:
-    if not model.speculative:
-        return {}
-    if model.speculative == LOOKUP:
-        return {"prompt_lookup": True}
-    if not Path(model.speculative).exists():
-        raise ConfigError('there is no draft model at what "speculative" names; it takes prompt_lookup, or a path')
-    inner.pop("sampler_num_threads")
-    return {"draft_model": genai.draft_model(model.speculative, "CPU", **inner)}
+def _guesses(model: LanguageModel) -> int:
+    return model.draft_tokens + 1 if model.speculative else 0
 
 
-def _is_schedulers(genai: Any, name: str) -> bool:
-    return not name.startswith("_") and hasattr(genai.SchedulerConfig, name)
+def _scheduler(library: Any, model: LanguageModel) -> Any:
+    config = library.SchedulerConfig()
+    config.num_kv_blocks = blocks(model)
+    config.max_num_seqs = model.sequences
+    config.max_num_batched_tokens = model.chunk + model.sequences * (1 + _guesses(model))
+    config.dynamic_split_fuse = True
+    config.enable_prefix_caching = prefix_caching(model)
+    for name, value in options(model).scheduler.items():
+        _set(config, name, value)
+    return config
 
 
 def _set(config: Any, name: str, value: Any) -> None:
+    if name.startswith("_") or not hasattr(config, name):
+        raise ConfigError(f"engine_options: OpenVINO GenAI's SchedulerConfig has no {name!r}")
     try:
         setattr(config, name, value)
     except TypeError as error:
         raise ConfigError(f"engine_options: {name} cannot be {value!r}") from error
+
+
+def _properties(library: Any, spec: ModelSpec, model: LanguageModel) -> dict[str, Any]:
+    threads, own = max(1, spec.threads), options(model)
+    chosen: dict[str, Any] = {
+        "PERFORMANCE_HINT": "LATENCY",
+        "NUM_STREAMS": 1,
+        "INFERENCE_NUM_THREADS": threads,
+        "INFERENCE_PRECISION_HINT": own.inference,
+        "KV_CACHE_PRECISION": "f16" if model.kv_precision == "auto" else model.kv_precision,
+        # Workers would all be pinned to the same first cores.
+        "ENABLE_CPU_PINNING": False,
+    }
+    chosen |= own.properties
+    return {**chosen, "sampler_num_threads": threads, **_speculation(library, model, chosen)}
+
+
+def _speculation(library: Any, model: LanguageModel, properties: dict[str, Any]) -> dict[str, Any]:
+    if not model.speculative:
+        return {}
+    if model.speculative == LOOKUP:
+        return {LOOKUP: True}
+    if not Path(model.speculative).exists():
+        raise ConfigError('there is no draft model where "speculative" says; it takes prompt_lookup or a path')
+    try:
+        return {"draft_model": library.draft_model(model.speculative, "CPU", **properties)}
+    except Exception as error:
+        raise ModelFileError("OpenVINO GenAI cannot load the draft model", detail=str(error)) from error

@@ -1,0 +1,67 @@
+"""Which prompts, and how much of them, are computed in the next step: pure decisions.
+
+The library splits prompts by itself, at any token. It then takes a block of the cache that was computed in part for a
+whole one: when its sequence is cancelled in that moment, the next prompt that begins alike gets wrong answers. So the
+prompts are split here, at the ends of blocks, and every step ends with whole blocks.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+
+class Waiting(NamedTuple):
+    """A prompt of so many tokens, of which the cache knows some."""
+
+    length: int
+    cached: int
+
+
+def plan(waiting: Sequence[Waiting], places: int, budget: int, block: int) -> list[int]:
+    """Up to which token each prompt is computed now; 0: it waits.
+
+    `places`: sequences that there is room for. `budget`: tokens that may be computed. First come, first served, but a
+    prompt too long for the step leaves a part of it to shorter ones behind it.
+    """
+    ends = [0] * len(waiting)
+    for number, (length, cached) in enumerate(waiting[: max(0, places)]):
+        share = budget if length - cached <= budget or number == len(waiting) - 1 else budget - budget // 4
+        ends[number] = _end(length, cached, share, block)
+        budget -= max(0, ends[number] - cached)
+        if budget < 1:
+            break
+    return ends
+
+
+def _end(length: int, cached: int, share: int, block: int) -> int:
+    if length - cached <= share:
+        return length
+    end = (cached + share) // block * block
+    return end if end > cached else 0
+
+
+class Pace:
+    """How many prompt tokens a step may compute so that it takes about `seconds`, learned from the steps before.
+
+    At most `most`, and at least one block, else prompts would never be done.
+    """
+
+    def __init__(self, most: int, least: int, seconds: float):
+        self._most = most
+        self._least = least
+        self._seconds = seconds
+        self._each = 0.0
+
+    def budget(self) -> int:
+        """Prompt tokens of the next step."""
+        if not self._each:
+            return self._most
+        return max(self._least, min(self._most, int(self._seconds / self._each)))
+
+    def took(self, tokens: int, seconds: float) -> None:
+        """A step computed so many prompt tokens in this time."""
+        if tokens < self._least:
+            return
+        each = seconds / tokens
+        self._each = each if not self._each else 0.7 * self._each + 0.3 * each
