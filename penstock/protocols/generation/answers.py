@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from penstock.core.generation import (
@@ -17,7 +18,7 @@ from penstock.core.generation import (
     TokenLogprob,
     Usage,
 )
-from penstock.core.reply import Reply
+from penstock.protocols.generation.stream import Source
 
 
 @dataclass(slots=True)
@@ -41,12 +42,24 @@ class Answer:
     started: Started
 
 
-async def collect(reply: Reply) -> Answer:
+async def collect(reply: Source) -> Answer:
     """The whole answer of a reply. Raises the error that it ended with; abandoned, it closes the reply."""
     parts = Parts()
-    async for event in reply:
-        parts.add(event)
-    return parts.answer(reply.generated().usage)
+    return parts.answer(await follow(reply, parts.add))
+
+
+async def follow(reply: Source, add: Callable[[Event], object]) -> Usage:
+    """Hands over every event of a reply; returns what it took. Raises the error that it ended with; abandoned, it
+    closes the reply."""
+    try:
+        while True:
+            for event in reply.take():
+                add(event)
+            if reply.done:
+                return reply.generated().usage
+            await reply.news()
+    finally:
+        reply.close()
 
 
 class Parts:

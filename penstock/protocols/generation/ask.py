@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from msgspec.structs import replace
@@ -15,6 +15,7 @@ from penstock.core.model import Models, ModelView
 from penstock.core.reply import Reply
 from penstock.core.request import Handler, Request
 from penstock.protocols.answer import deadline_of, priority_of
+from penstock.protocols.generation.several import Several
 from penstock.protocols.http.message import HttpRequest
 from penstock.protocols.texts import signature_for
 
@@ -55,6 +56,27 @@ class Asker:
         await reply.began()
         return reply
 
+    async def ask_all(
+        self,
+        http: HttpRequest,
+        model: str,
+        generations: Sequence[Generation],
+        *,
+        timeout_ms: float | None = None,
+        priority: int | None = None,
+    ) -> Several:
+        """The replies to requests that belong together, once the first has begun: all are accepted, or none."""
+        replies: list[Reply] = []
+        try:
+            for generation in generations:
+                replies.append(await self.begin(http, model, generation, timeout_ms=timeout_ms, priority=priority))
+            await replies[0].began()
+        except BaseException:
+            for reply in replies:
+                reply.close()
+            raise
+        return Several(replies, generations[0].choices)
+
     async def begin(
         self,
         http: HttpRequest,
@@ -78,21 +100,26 @@ class Asker:
         """
         found = self.find(model)
         signature_for(self._models, found.name, GENERATION)
-        adapters = found.view.spec.options.get("adapters", {})
-        if found.adapter and found.adapter not in adapters:
-            known = ", ".join(list(adapters)[:10]) or "none"
-            says = f"model {found.name[:128]!r} has no adapter {found.adapter[:64]!r}; its adapters: {known}"
-            raise UnknownModel(says)
         return found
 
     def find(self, model: str) -> Named:
-        """The model that a client's name means, whatever it does. Raises `UnknownModel`."""
+        """The model that a client's name means, whatever it does. Raises `UnknownModel`, also for its adapter."""
         for name, adapter in _readings(model):
             try:
-                return Named(name, adapter, self._models.find(name))
+                found = Named(name, adapter, self._models.find(name))
             except UnknownModel:
                 continue
+            _check_adapter(found)
+            return found
         return Named(model, "", self._models.find(model))
+
+
+def _check_adapter(found: Named) -> None:
+    adapters = found.view.spec.options.get("adapters") or {}
+    if found.adapter and found.adapter not in adapters:
+        known = ", ".join(list(adapters)[:10]) or "none"
+        says = f"model {found.name[:128]!r} has no adapter {found.adapter[:64]!r}; its adapters: {known}"
+        raise UnknownModel(says)
 
 
 def _readings(model: str) -> Iterator[tuple[str, str]]:

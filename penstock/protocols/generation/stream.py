@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncGenerator, AsyncIterator
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
 from penstock.core.errors import Cancelled, Internal, PenstockError
 from penstock.core.generation import Event, Generated
-from penstock.core.reply import Reply
+from penstock.core.reply import Meta
 from penstock.protocols.http.message import Headers, HttpResponse
 from penstock.telemetry.logs import logger
 
@@ -24,8 +24,30 @@ log = logger("protocols")
 _encode = msgspec.json.encode
 
 
+class Source(Protocol):
+    """A reply of generated text, or several as one."""
+
+    @property
+    def meta(self) -> Meta: ...
+
+    @property
+    def done(self) -> bool: ...
+
+    def take(self) -> list[Event]:
+        """The events that came and were not read yet."""
+
+    def news(self) -> asyncio.Future[None]:
+        """Done at the next event, or at the end."""
+
+    def generated(self) -> Generated:
+        """How it went. Raises the error that it ended with."""
+
+    def close(self) -> None:
+        """Gives the answer up."""
+
+
 async def events(
-    reply: Reply, idle_s: float = IDLE_S, request_id: str = ""
+    reply: Source, idle_s: float = IDLE_S, request_id: str = ""
 ) -> AsyncGenerator[Event | Generated | PenstockError | None, None]:
     """The events of a reply as they come, and as the last one its end. None: nothing happened for `idle_s` seconds.
 
@@ -48,7 +70,7 @@ async def events(
         reply.close()
 
 
-def _end(reply: Reply, request_id: str) -> Generated | PenstockError:
+def _end(reply: Source, request_id: str) -> Generated | PenstockError:
     """How the reply ended; what went wrong goes to the log, as it does where an error has a status."""
     try:
         return reply.generated()
@@ -70,7 +92,7 @@ def sse(data: Any, event: str = "") -> bytes:
 class Chunks(AsyncIterator[bytes]):
     """The bytes of a streamed reply. Closing them, or letting go of them, closes the reply, begun or not."""
 
-    def __init__(self, reply: Reply, chunks: AsyncGenerator[bytes, None]):
+    def __init__(self, reply: Source, chunks: AsyncGenerator[bytes, None]):
         self._reply = reply
         self._chunks = chunks
 
@@ -88,7 +110,7 @@ class Chunks(AsyncIterator[bytes]):
 
 
 def streamed(
-    reply: Reply, chunks: AsyncGenerator[bytes, None], headers: Headers, content_type: bytes = EVENTS
+    reply: Source, chunks: AsyncGenerator[bytes, None], headers: Headers, content_type: bytes = EVENTS
 ) -> HttpResponse:
     """The response that streams a reply's chunks."""
     return HttpResponse(200, b"", content_type, [*UNBUFFERED, *headers], Chunks(reply, chunks))

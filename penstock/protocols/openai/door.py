@@ -1,4 +1,4 @@
-"""POST /v1/embeddings and GET /v1/models, as OpenAI's clients expect them."""
+"""The doors of OpenAI's API; here POST /v1/embeddings and GET /v1/models."""
 
 from __future__ import annotations
 
@@ -17,10 +17,15 @@ from penstock.core.tensors import Tensors
 from penstock.core.text import EMBEDDING
 from penstock.protocols.answer import deadline_of, priority_of, reply_headers
 from penstock.protocols.aside import HEAVY, aside
+from penstock.protocols.generation.ask import Asker
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.json_arrays import DIGITS
+from penstock.protocols.openai.chat.door import Chat
+from penstock.protocols.openai.completions.door import Completions
 from penstock.protocols.openai.messages import EmbeddingsRequest, read_request
+from penstock.protocols.openai.responses.door import Responses
+from penstock.protocols.openai.tokens import Tokens
 from penstock.protocols.openai.vectors import answer
 from penstock.protocols.reading import wrong
 from penstock.protocols.texts import signature_for
@@ -34,12 +39,16 @@ class OpenAI:
         self._models = models
         self._clock = clock
         self._created = int(time.time())
+        self._asker = asker = Asker(handler, models, clock)
+        self._generation = (Chat(asker), Completions(asker), Responses(asker), Tokens(asker, models))
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's paths."""
         routes.add("POST", "/v1/embeddings", self.embeddings)
         routes.add("GET", "/v1/models", self.models)
         routes.add("GET", "/v1/models/{}", self.model)
+        for door in self._generation:
+            door.mount(routes)
 
     async def embeddings(self, http: HttpRequest) -> HttpResponse:
         """POST /v1/embeddings"""
@@ -61,14 +70,21 @@ class OpenAI:
         return bool(self._models.find(name).spec.options.get("normalize"))
 
     async def models(self, http: HttpRequest) -> HttpResponse:
-        """GET /v1/models: every served model by its name."""
+        """GET /v1/models: every served model by its name, and its LoRA adapters."""
         newest = {view.spec.name: view for view in self._models.all()}
-        listed = [self._described(name, view) for name, view in newest.items()]
+        listed = [item for name, view in newest.items() for item in self._family(name, view)]
         return _json({"object": "list", "data": listed})
 
     async def model(self, http: HttpRequest, name: str) -> HttpResponse:
         """GET /v1/models/{name}: also by an alias."""
-        return _json(self._described(name, self._models.find(name)))
+        found = self._asker.find(name)
+        parent = {"parent": found.name} if found.adapter else {}
+        return _json(self._described(name, found.view) | parent)
+
+    def _family(self, name: str, view: ModelView) -> list[dict[str, Any]]:
+        described = self._described(name, view)
+        adapters = view.spec.options.get("adapters") or {}
+        return [described, *({**described, "id": f"{name}:{each}", "parent": name} for each in adapters)]
 
     def _described(self, name: str, view: ModelView) -> dict[str, Any]:
         described: dict[str, Any] = {"id": name, "object": "model", "created": self._created, "owned_by": "penstock"}

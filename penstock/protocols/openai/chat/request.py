@@ -1,0 +1,157 @@
+"""OpenAI's chat request, with vLLM's fields beside it, as a request for generated text."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, Literal
+
+import msgspec
+
+from penstock.core.generation import Generation
+from penstock.protocols.generation.limits import Choices, MaxTokens, TopLogprobs
+from penstock.protocols.openai.chat.turns import ChatMessage, turns_of
+from penstock.protocols.openai.sampling import SAMPLING_FIELDS, SamplingFields, refuse, sampling_of
+from penstock.protocols.openai.sse import StreamOptions
+from penstock.protocols.openai.tools import ChatTool, ResponseFormat, chat_tools, choice_of, format_of
+from penstock.protocols.reading import read, wrong
+
+FIELDS: Mapping[str, str] = {
+    "messages": 'a list of messages such as {"role": "user", "content": "..."}',
+    "model": "the name of a served model",
+    **SAMPLING_FIELDS,
+    "n": "how many answers to give, 1 to 128",
+    "max_completion_tokens": "how many tokens an answer has at most, 1 to 1000000; without, what the context holds",
+    "max_tokens": "the older name of max_completion_tokens",
+    "logprobs": "true to have the log-probability of each token",
+    "top_logprobs": "how many of the likeliest tokens to show beside each, 0 to 20; needs logprobs: true",
+    "response_format": '{"type": "text"}, {"type": "json_object"}, or {"type": "json_schema", "json_schema": {...}}',
+    "tools": 'a list of functions: {"type": "function", "function": {"name": ..., "parameters": JSON Schema}}',
+    "tool_choice": '"auto", "none", "required", or {"type": "function", "function": {"name": "..."}}',
+    "parallel_tool_calls": "false for one tool call at most",
+    "reasoning_effort": '"none" to answer at once; "minimal", "low", "medium", "high", "xhigh", "max" to reason first',
+    "stream_options": '{"include_usage": true} to have the usage in a last chunk; needs stream: true',
+    "metadata": "an object; it is not kept",
+    "safety_identifier": "a text",
+    "prompt_cache_key": "a text; what prompts have in common is found without it",
+    "prompt_cache_retention": "a text; what prompts have in common is kept while there is room",
+}
+_TEMPLATE = "the model's own template is used, because one from a request could harm"
+_SCHEMA = 'send response_format: {"type": "json_schema", "json_schema": {...}}'
+NOT_OFFERED: Mapping[str, tuple[tuple[Any, ...], str]] = {
+    "functions": ((), "send tools"),
+    "function_call": ((), "send tool_choice"),
+    "modalities": ((["text"],), "answers are text"),
+    "audio": ((), "answers are text"),
+    "prediction": ((), "guessing ahead is a setting of the model here (speculative)"),
+    "web_search_options": ((), "nothing is fetched from the web"),
+    "moderation": ((), "nothing is moderated here"),
+    "prompt_cache_options": ((), "what prompts have in common is always kept while there is room"),
+    "store": ((False,), "nothing is stored here; send store: false, or leave it out"),
+    "service_tier": (("auto", "default"), "there is one tier; send priority (1 to 9) for urgent requests"),
+    "verbosity": (("medium",), "the models here have no such setting; say in a message how long the answer shall be"),
+    "chat_template": ((), _TEMPLATE),
+    "chat_template_kwargs": (({},), f'{_TEMPLATE}; to answer without reasoning send reasoning_effort: "none"'),
+    "add_generation_prompt": ((True,), "the model always answers"),
+    "continue_final_message": ((False,), "the model answers the last message; use /v1/completions to continue a text"),
+    "guided_json": ((), _SCHEMA),
+    "guided_regex": ((), _SCHEMA),
+    "guided_choice": ((), f"{_SCHEMA} with an enum"),
+    "guided_grammar": ((), _SCHEMA),
+    "structured_outputs": ((), _SCHEMA),
+    "use_beam_search": ((False,), "send n for several answers"),
+    "best_of": ((1,), "send n for several answers"),
+    "truncate_prompt_tokens": ((), "prompts are not cut; send fewer messages"),
+    "prompt_logprobs": ((), "the prompt of a chat is the template's; use /v1/completions with echo"),
+    "skip_special_tokens": ((True,), "control tokens are no part of an answer"),
+    "include_stop_str_in_output": ((False,), "an answer ends before its stop text"),
+    "echo": ((False,), "use /v1/completions with echo"),
+}
+
+
+class ChatRequest(SamplingFields, forbid_unknown_fields=True, kw_only=True):
+    """The body of POST /v1/chat/completions; see `FIELDS`, and `NOT_OFFERED` for the rest."""
+
+    messages: list[ChatMessage]
+    model: str
+    n: Choices | None = None
+    max_completion_tokens: MaxTokens | None = None
+    max_tokens: MaxTokens | None = None
+    logprobs: bool | None = None
+    top_logprobs: TopLogprobs | None = None
+    response_format: ResponseFormat | None = None
+    tools: list[ChatTool] | None = None
+    tool_choice: str | dict[str, Any] | None = None
+    parallel_tool_calls: bool | None = None
+    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    stream_options: StreamOptions | None = None
+    metadata: dict[str, Any] | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
+    prompt_cache_retention: str | None = None
+    functions: Any = None
+    function_call: Any = None
+    modalities: Any = None
+    audio: Any = None
+    prediction: Any = None
+    web_search_options: Any = None
+    moderation: Any = None
+    prompt_cache_options: Any = None
+    store: Any = None
+    service_tier: Any = None
+    verbosity: Any = None
+    chat_template: Any = None
+    chat_template_kwargs: Any = None
+    add_generation_prompt: Any = None
+    continue_final_message: Any = None
+    guided_json: Any = None
+    guided_regex: Any = None
+    guided_choice: Any = None
+    guided_grammar: Any = None
+    structured_outputs: Any = None
+    use_beam_search: Any = None
+    best_of: Any = None
+    truncate_prompt_tokens: Any = None
+    prompt_logprobs: Any = None
+    skip_special_tokens: Any = None
+    include_stop_str_in_output: Any = None
+    echo: Any = None
+
+
+_decoder = msgspec.json.Decoder(ChatRequest)
+
+
+def read_chat(body: bytes | bytearray) -> tuple[ChatRequest, Generation]:
+    """The message, and what it asks for. Raises `BadInput` and `TooLarge`, naming the field."""
+    message = read(_decoder, body, FIELDS)
+    refuse(message, NOT_OFFERED)
+    if message.stream_options is not None and not message.stream:
+        raise wrong("stream_options", "stream_options needs stream: true")
+    choice, tools = choice_of(message.tool_choice, chat_tools(message.tools))
+    return message, Generation(
+        messages=turns_of(message.messages),
+        sampling=sampling_of(message, max_tokens_of(message), logprobs_of(message)),
+        choices=message.n or 1,
+        tools=tools,
+        tool_choice=choice,
+        parallel_calls=message.parallel_tool_calls is not False,
+        format=format_of(message.response_format),
+        think=None if message.reasoning_effort is None else message.reasoning_effort != "none",
+    )
+
+
+def max_tokens_of(message: ChatRequest) -> int | None:
+    """Two names for one setting; they may not contradict each other."""
+    new, old = message.max_completion_tokens, message.max_tokens
+    if None not in (new, old) and new != old:
+        says = f"max_tokens is {old}, but max_completion_tokens is {new}; send max_completion_tokens alone"
+        raise wrong("max_tokens", says)
+    return old if new is None else new
+
+
+def logprobs_of(message: ChatRequest) -> int | None:
+    """How many alternatives to show beside each token; None for no log-probabilities at all."""
+    if message.logprobs:
+        return message.top_logprobs or 0
+    if message.top_logprobs:
+        raise wrong("top_logprobs", "top_logprobs needs logprobs: true")
+    return None
