@@ -151,10 +151,17 @@ class Reply:
             raise RuntimeError("the reply has not ended" if outcome is None else "the reply is tensors, not text")
         return outcome
 
-    def began(self) -> Began:
-        """Awaited, waits for the first event or the end, without taking the event. Raises the error of a reply that
-        ended without any, so that its protocol can still answer with a status of its own."""
-        return Began(self)
+    async def began(self) -> None:
+        """Waits for the first event or the end, without taking the event. Raises the error of a reply that ended
+        without any, so that its protocol can still answer with a status of its own."""
+        try:
+            while self.outcome is None and not self._events:
+                await self._changed()
+        except BaseException:
+            self.close()
+            raise
+        if not self._events and isinstance(self.outcome, PenstockError):
+            raise self.outcome
 
     def __await__(self) -> Generator[Any, None, Tensors]:
         try:
@@ -202,26 +209,6 @@ class Reply:
 
     async def _changed(self) -> None:
         await self.news()
-
-
-class Began:
-    """Waits for the beginning of a reply; see `Reply.began`."""
-
-    __slots__ = ("_reply",)
-
-    def __init__(self, reply: Reply):
-        self._reply = reply
-
-    def __await__(self) -> Generator[Any, None, None]:
-        reply = self._reply
-        try:
-            while reply.outcome is None and not reply._events:
-                yield reply
-        except BaseException:
-            reply.close()
-            raise
-        if not reply._events and isinstance(reply.outcome, PenstockError):
-            raise reply.outcome
 
 
 def _wake(waiter: asyncio.Future[None], _: Reply) -> None:

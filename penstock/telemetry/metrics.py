@@ -10,6 +10,7 @@ from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Histo
 from prometheus_client.registry import Collector
 
 from penstock.core.model import State
+from penstock.telemetry import engines
 from penstock.telemetry.caching import Labelled, families
 from penstock.telemetry.recorder import Histogram, Recorder
 
@@ -67,6 +68,7 @@ class MetricsPage(Collector):
         yield _restarts(models)
         yield _errors(models)
         yield from families(self._caches())
+        yield from engines.families([model for model in models if isinstance(model, engines.Generating)])
         yield self._http_errors()
 
     def _http_errors(self) -> Metric:

@@ -7,6 +7,7 @@ import sys
 import time
 from collections import Counter
 
+from tests.simulation.streams import play
 from tests.simulation.world import simulate, told
 
 PROGRESS_S = 5.0
@@ -21,9 +22,10 @@ def main() -> int:
         seed = options.first + done
         try:
             world = simulate(seed)
+            streams = play(seed)
         except Exception as error:
             return _report(seed, error)
-        seen += world.seen
+        seen += world.seen + Counter({f"streams {what}": count for what, count in streams.seen.items()})
         if options.trace:
             print(told(world))
         now = time.perf_counter()

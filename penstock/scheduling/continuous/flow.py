@@ -107,8 +107,7 @@ class Flow:
             return
         if job.phase is Phase.RUNNING:
             self._off(job, job.tokens)
-            self.workers[job.replica].gone.append(job)
-            self._dropped.setdefault(job.replica, []).append(job.id)
+            self._drop(job)
         elif job in self._suspects:
             self._suspects.remove(job)
         else:
@@ -156,7 +155,7 @@ class Flow:
         worker, self.workers[replica_id] = self.workers[replica_id], Running()
         self._dropped.pop(replica_id, None)
         jobs = list(worker.jobs.values())
-        self._blame(jobs + worker.gone, now)
+        self._blame(jobs, worker.gone, now)
         for job in jobs:
             self.line.settle(job, 0)
             # Until somebody is told, the job is nobody's: whoever hears of an end may cancel others at once.
@@ -166,12 +165,14 @@ class Flow:
             if job in self._suspects:
                 self._after_death(job)
 
-    def _blame(self, jobs: list[Job], now: float) -> None:
-        """Whoever was alone, or the only one that had not proved itself, is under suspicion."""
-        if len(jobs) == 1:
-            self.quarantine.blame(jobs[0].generation, now)
+    def _blame(self, jobs: list[Job], gone: list[Job], now: float) -> None:
+        """Whoever was alone, or had not proved itself by a first event, is under suspicion."""
+        if len(jobs) + len(gone) == 1:
+            self.quarantine.blame((jobs + gone)[0].generation, now)
         for job in jobs:
-            job.deaths += not job.began
+            job.suspect = not job.began
+            # What was dropped and not yet heard of may have hung the engine: then it was not the others.
+            job.deaths += not (job.began or gone)
 
     def _after_death(self, job: Job) -> None:
         if job.deaths >= FATAL_DEATHS:
@@ -198,8 +199,6 @@ class Flow:
         decisions.spawn, decisions.kill = due.spawn, due.kill
         self._start(decisions, now)
         decisions.drop, self._dropped = self._dropped, {}
-        for replica_id in decisions.drop:
-            self.workers[replica_id].sent += 1
         decisions.wake_at = min(self._deadlines.next(), self.supervisor.next())
         return decisions
 
@@ -222,6 +221,9 @@ class Flow:
 
     def _start(self, decisions: FlowDecisions, now: float) -> None:
         while (job := self._next()) is not None:
+            if job.deadline <= now:
+                self.cancel(job, _too_late())
+                continue
             replica = self._place(job)
             if replica is None:
                 return
@@ -250,7 +252,7 @@ class Flow:
 
     def _fits(self, replica: Replica, job: Job) -> bool:
         worker = self.workers[replica.id]
-        if worker.proving is not None or (job.deaths and any(not other.began for other in worker.jobs.values())):
+        if worker.proving is not None or (job.suspect and any(not other.began for other in worker.jobs.values())):
             return False
         taken = sum(other.generation.choices for other in worker.jobs.values())
         if worker.jobs and taken + job.generation.choices > self.slots:
@@ -261,12 +263,19 @@ class Flow:
         self._ids += 1
         worker = self.workers[replica.id]
         job.id, job.replica, job.phase, job.started = self._ids, replica.id, Phase.RUNNING, now
-        if job.deaths:
+        if job.suspect:
             worker.proving = job
         worker.jobs[job.id] = job
         worker.tokens += job.size
         worker.sent += 1
         self.supervisor.began(replica, worker, now)
+
+    def _drop(self, job: Job) -> None:
+        """Its worker is told with the next decisions, in one message for all; until it has heard, it does not rest."""
+        worker = self.workers[job.replica]
+        worker.gone.append(job)
+        worker.sent += job.replica not in self._dropped
+        self._dropped.setdefault(job.replica, []).append(job.id)
 
     def _off(self, job: Job, tokens: int) -> None:
         """Takes a running job off its worker; it took so many tokens."""

@@ -17,8 +17,8 @@ OnEnd: TypeAlias = "Callable[[Job, Outcome], None]"
 class Job:
     """`size`: tokens that it is expected to take, prompt and answer together. `tenant`: who shares fairly.
 
-    `began`: an event of it went out, so it cannot run again unnoticed. `deaths`: workers that died while it was the
-    only one they had not proved yet. Moments are on the scheduler's clock: `arrived`, `started` (sent to the worker),
+    `began`: an event of it went out, so it cannot run again unnoticed. `suspect`: a worker died before its first event,
+    so it runs next as the only one of its kind; `deaths`: how many died so. Moments are on the scheduler's clock: `arrived`, `started` (sent to the worker),
     `first` (its first token), `finished`. `on_end` is called exactly once, and no event after it.
     """
 
@@ -40,6 +40,7 @@ class Job:
         "replica",
         "size",
         "started",
+        "suspect",
         "tenant",
         "tokens",
     )
@@ -67,6 +68,7 @@ class Job:
         self.phase = Phase.QUEUED
         self.replica = -1
         self.began = False
+        self.suspect = False
         self.deaths = 0
         self.charged = 0
         self.tokens = 0

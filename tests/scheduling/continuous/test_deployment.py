@@ -1,0 +1,152 @@
+"""A language model's deployment with its engine in a thread: what goes in comes out, once, and is counted."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable, Coroutine
+from contextlib import asynccontextmanager
+
+import pytest
+
+from penstock.core.clock import system_clock
+from penstock.core.errors import BadInput, Cancelled, DeadlineExceeded, Overloaded, RequestRefused, WorkerLost
+from penstock.core.generation import Event, Generated, Generation, Started, Stopped, Text
+from penstock.core.model import ModelSpec, State
+from penstock.core.reply import Reply
+from penstock.core.request import Request
+from penstock.core.tensors import Tensor, bytes_array
+from penstock.scheduling.continuous.deployment import LanguageDeployment
+from penstock.scheduling.continuous.settings import GenerationSettings
+from penstock.scheduling.settings import DeploymentSettings
+from tests.scheduling.continuous.engines import Parrot
+
+
+def in_a_loop(test: Callable[[], Coroutine[None, None, None]]) -> Callable[[], None]:
+    """Runs a test in an event loop of its own."""
+    return lambda: asyncio.run(test())
+
+
+@asynccontextmanager
+async def serving(parrot: Parrot, **settings: float) -> AsyncIterator[LanguageDeployment]:
+    generation = GenerationSettings(**settings)  # type: ignore[arg-type]
+    spec = ModelSpec(name="m", runtime="parrot", path="")
+    deployment = LanguageDeployment(spec, DeploymentSettings(generation=generation), create=lambda name: parrot)
+    deployment.start()
+    await asyncio.wait_for(deployment.loaded.wait(), 10)
+    try:
+        yield deployment
+    finally:
+        await deployment.close()
+
+
+async def asked(deployment: LanguageDeployment, prompt: str, **more: float) -> Reply:
+    return await deployment(Request("1", "m", Generation(prompt=prompt), **more))  # type: ignore[arg-type]
+
+
+async def events(reply: Reply) -> list[Event]:
+    async with asyncio.timeout(20):
+        return [event async for event in reply]
+
+
+def said(got: list[Event]) -> str:
+    return "".join(event.text for event in got if isinstance(event, Text))
+
+
+@in_a_loop
+async def test_many_at_once_each_get_their_own() -> None:
+    parrot = Parrot()
+    async with serving(parrot) as deployment:
+        prompts = [" ".join(f"w{number}.{word}" for word in range(number % 7)) + " end" for number in range(40)]
+        replies = [await asked(deployment, prompt) for prompt in prompts]
+        for prompt, reply in zip(prompts, replies, strict=True):
+            got = await events(reply)
+            assert isinstance(got[0], Started)
+            assert isinstance(got[-1], Stopped)
+            assert said(got).split() == prompt.split()
+            assert isinstance(reply.outcome, Generated)
+    assert parrot.most == parrot.sequences
+
+
+@in_a_loop
+async def test_the_first_event_or_error_decides() -> None:
+    async with serving(Parrot()) as deployment:
+        reply = await asked(deployment, "hello")
+        await reply.began()
+        assert not reply.done or reply.generated()
+        with pytest.raises(BadInput, match="that is wrong"):
+            await (await asked(deployment, "wrong")).began()
+        with pytest.raises(BadInput, match="generates text"):
+            await deployment(Request("1", "m", {"x": Tensor("BYTES", bytes_array(["a"]))}))
+        assert said(await events(await asked(deployment, "still here"))) == "still here "
+
+
+@in_a_loop
+async def test_full_lines_refuse_and_recover() -> None:
+    async with serving(Parrot(pause_s=0.01), queue_size=2) as deployment:
+        replies = []
+        for _ in range(4):
+            replies.append(await asked(deployment, "a b c d e f"))
+            await asyncio.sleep(0.02)
+        replies += [await asked(deployment, "a b c") for _ in range(2)]
+        with pytest.raises(Overloaded) as refused:
+            await asked(deployment, "a")
+        assert refused.value.retry_after_s
+        for reply in replies:
+            await events(reply)
+        assert said(await events(await asked(deployment, "again"))) == "again "
+
+
+@in_a_loop
+async def test_closed_replies_leave_the_engine() -> None:
+    parrot = Parrot(pause_s=0.01)
+    async with serving(parrot) as deployment:
+        replies = [await asked(deployment, "word " * 1000) for _ in range(8)]
+        await replies[0].began()
+        for reply in replies:
+            reply.close()
+            assert isinstance(reply.outcome, Cancelled)
+        async with asyncio.timeout(5):
+            while parrot.jobs or not deployment.flow.idle:
+                await asyncio.sleep(0.01)
+        assert deployment.gauges()["in_flight"] == 0
+
+
+@in_a_loop
+async def test_deadlines_hold_while_it_generates() -> None:
+    parrot = Parrot(pause_s=0.01)
+    async with serving(parrot) as deployment:
+        reply = await asked(deployment, "word " * 10_000, deadline=system_clock() + 0.2)
+        with pytest.raises(DeadlineExceeded):
+            await events(reply)
+        async with asyncio.timeout(5):
+            while parrot.jobs:
+                await asyncio.sleep(0.01)
+
+
+@in_a_loop
+async def test_an_engine_that_raises_ends_what_had_begun_and_is_replaced() -> None:
+    parrot = Parrot(pause_s=0.01)
+    async with serving(parrot) as deployment:
+        under_way = await asked(deployment, "word " * 1000)
+        await under_way.began()
+        guilty = await asked(deployment, "raise")
+        with pytest.raises(WorkerLost):
+            await events(under_way)
+        with pytest.raises(RequestRefused):
+            await events(guilty)
+        async with asyncio.timeout(10):
+            while deployment.state is not State.READY:
+                await asyncio.sleep(0.01)
+        assert said(await events(await asked(deployment, "fine again"))) == "fine again "
+
+
+@in_a_loop
+async def test_what_happened_is_counted() -> None:
+    async with serving(Parrot()) as deployment:
+        await events(await asked(deployment, "one two"))
+        spans = deployment.generation.spans()
+        assert spans["whole"].count == spans["first"].count == spans["queue"].count == 1
+        assert spans["between"].count >= 2
+        assert deployment.generation.reasons == {"stop": 1}
+        assert deployment.stats.requests == 1
+        assert deployment.engine_stats.running == 0
