@@ -1,0 +1,25 @@
+"""Engines by name. Their modules are imported when one is created, and not before."""
+
+from __future__ import annotations
+
+import importlib
+from typing import cast
+
+from penstock.core.errors import ConfigError
+from penstock.runtimes.generation.contract import TokenEngine
+
+ENGINES = {
+    "openvino": ("openvino", "OpenvinoEngine"),
+    "llamacpp": ("llamacpp", "LlamaCppEngine"),
+    "vllm": ("vllm", "VllmEngine"),
+    "transformers": ("transformers", "TransformersEngine"),
+}
+
+
+def create(name: str) -> TokenEngine:
+    """A new engine, not loaded. Raises `ConfigError` for a name that none has."""
+    if name not in ENGINES:
+        raise ConfigError(f"engine: {name} is none of {', '.join(ENGINES)}")
+    module, kind = ENGINES[name]
+    made = getattr(importlib.import_module(f"penstock.runtimes.generation.engines.{module}"), kind)
+    return cast(TokenEngine, made())

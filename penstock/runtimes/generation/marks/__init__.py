@@ -1,0 +1,1 @@
+"""What an answer's text is made of: thoughts, tool calls, and what is said."""

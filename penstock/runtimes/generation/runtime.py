@@ -1,0 +1,258 @@
+"""Language models: from requests to events, whatever engine computes the tokens."""
+
+from __future__ import annotations
+
+import time
+from collections import deque
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from penstock.core.errors import ConfigError, ModelFailed, ModelFileError, PenstockError
+from penstock.core.generation import EngineStats, Event, Generated, Generation, Started, Text, Usage
+from penstock.core.language import GENERATION, LanguageModel
+from penstock.core.model import ModelSpec
+from penstock.core.signature import Signature
+from penstock.runtimes.generation.checks import Checks, refuse
+from penstock.runtimes.generation.constraint import grammar_of, must_call
+from penstock.runtimes.generation.contract import Progress, TokenEngine, Tokenizer
+from penstock.runtimes.generation.detokenizer import whole
+from penstock.runtimes.generation.engines import choice
+from penstock.runtimes.generation.marks.choice import tool_format
+from penstock.runtimes.generation.prompt import Prompts
+from penstock.runtimes.generation.reading import Readings
+from penstock.runtimes.generation.session import Prompt, Session
+
+if TYPE_CHECKING:
+    from penstock.runtimes.generation.rendering.renderer import Renderer
+
+News = tuple[int, Event | Generated | PenstockError]
+
+
+class LanguageRuntime:
+    """Runs one language model for many requests at once; an `Engine` of runtimes/contract.py.
+
+    A request waits for its template (rendered by a child process), becomes one sequence per choice in the engine, and
+    comes out as events.
+    """
+
+    def __init__(self) -> None:
+        self._model = LanguageModel()
+        self._engine: TokenEngine
+        self._tokenizer: Tokenizer
+        self._renderer: Renderer | None = None
+        self._prompts: Prompts
+        self._readings: Readings
+        self._checks: Checks
+        self._sessions: dict[int, Session] = {}
+        self._rendered: deque[tuple[Session, Prompt]] = deque()
+        self._sequences: dict[int, tuple[Session, int]] = {}
+        self._number = 0
+        self._news: list[News] = []
+
+    def load(self, spec: ModelSpec) -> Signature:
+        """Loads the engine, and starts the process that renders the chat template."""
+        self._model = model = description(spec)
+        self._engine = choice.create(model.engine)
+        self._tokenizer = self._engine.load(spec, model)
+        self._prompts = Prompts(model, self._tokenizer)
+        self._tool_format = tool_format(model)
+        self._readings = Readings(model, self._tokenizer)
+        self._checks = Checks(model.engine, self._engine.can, model, len(self._tokenizer.pieces()))
+        if model.chat_template:
+            self._renderer = self._open_renderer()
+        return Signature(
+            (),
+            (),
+            batched=False,
+            task=GENERATION,
+            max_tokens=model.context,
+            sequences=model.sequences,
+            cache_tokens=model.context * model.sequences,
+        )
+
+    def _open_renderer(self) -> Renderer:
+        from penstock.runtimes.generation.rendering.renderer import Renderer
+
+        renderer = Renderer(self._model.chat_template, bos=self._named(self._model.bos), eos=self._eos())
+        try:
+            renderer.check()
+        except BaseException:
+            renderer.close()
+            raise
+        return renderer
+
+    def _named(self, token: int | None) -> str:
+        pieces = self._tokenizer.pieces()
+        return pieces[token].decode(errors="replace") if token is not None and 0 <= token < len(pieces) else ""
+
+    def _eos(self) -> str:
+        return self._named(self._model.eos[0]) if self._model.eos else ""
+
+    # --- requests come and go
+
+    def submit(self, id: int, generation: Generation) -> None:
+        """Takes a request. Errors come out of `step`, like everything else."""
+        session = Session(id, generation, alone=self._model.prefix_cache)
+        self._sessions[id] = session
+        try:
+            self._check(generation)
+            if generation.messages:
+                self._render(session)
+            else:
+                self._rendered.append((session, self._plain(generation)))
+        except PenstockError as error:
+            self._fail(session, error)
+
+    def _check(self, generation: Generation) -> None:
+        self._prompts.check(generation)
+        if generation.count_only:
+            return
+        self._checks.request(generation)
+        if must_call(generation):
+            self._checks.grammar("tool_choice")
+
+    def _render(self, session: Session) -> None:
+        generation, prompts = session.generation, self._prompts
+        assert self._renderer is not None
+        self._renderer.start(
+            session.id, prompts.messages(generation), prompts.tools(generation), prompts.variables(generation)
+        )
+
+    def _plain(self, generation: Generation) -> Prompt:
+        prompt = generation.prompt
+        if isinstance(prompt, str):
+            return Prompt(self._prompts.encode(prompt), prompt)
+        tokens = list(prompt or ())
+        return Prompt(tokens, whole(self._tokenizer.pieces(), tokens) if generation.echo else "")
+
+    def cancel(self, id: int) -> None:
+        """Gives a request up, wherever it is."""
+        session = self._sessions.pop(id, None)
+        if session is None:
+            return
+        self._news = [news for news in self._news if news[0] != id]
+        self._rendered = deque(waiting for waiting in self._rendered if waiting[0] is not session)
+        self._drop(session)
+
+    def _drop(self, session: Session) -> None:
+        """Its sequences leave the engine."""
+        for number in [number for number, (owner, _) in self._sequences.items() if owner is session]:
+            del self._sequences[number]
+            self._engine.cancel(number)
+
+    def _fail(self, session: Session, error: PenstockError) -> None:
+        self._sessions.pop(session.id, None)
+        self._drop(session)
+        self._news.append((session.id, error))
+
+    # --- the work
+
+    def step(self) -> list[News]:
+        """Collects rendered prompts, begins what may begin, computes once."""
+        self._collect()
+        while self._rendered:
+            self._enter(*self._rendered.popleft())
+        if self._engine.busy:
+            for progress in self._engine.step():
+                self._take(progress)
+        news, self._news = self._news, []
+        return news
+
+    def _collect(self) -> None:
+        for id, outcome in self._renderer.poll() if self._renderer is not None else ():
+            session = self._sessions.get(id)
+            if session is None:
+                continue
+            if isinstance(outcome, PenstockError):
+                self._fail(session, outcome)
+            else:
+                self._rendered.append((session, Prompt(self._prompts.encode(outcome), outcome)))
+
+    def _enter(self, session: Session, prompt: Prompt) -> None:
+        """A request whose prompt is known."""
+        try:
+            if session.generation.count_only:
+                self._count(session, prompt)
+                return
+            if not prompt.tokens:
+                refuse("the prompt is empty", "prompt")
+            sampling = self._checks.filled(session.generation, len(prompt.tokens))
+            session.enter(prompt, sampling, grammar_of(session.generation, self._tool_format))
+            self._begin(session)
+        except PenstockError as error:
+            self._fail(session, error)
+
+    def _count(self, session: Session, prompt: Prompt) -> None:
+        tokens = prompt.tokens
+        news: list[Event | Generated] = [Started(len(tokens), tokens=tuple(tokens))]
+        if session.generation.echo:
+            news.append(Text(0, prompt.text))
+        news.append(Generated(Usage(prompt_tokens=len(tokens))))
+        self._tell(session, news)
+
+    def _begin(self, session: Session) -> None:
+        """Submits the choices whose turn it is. Raises `BadInput` when the engine refuses them."""
+        for index in session.due():
+            self._number += 1
+            answer = self._readings.answer(session.generation, index, session.prompt.text)
+            sampling = session.begin(answer)
+            self._sequences[self._number] = session, index
+            self._engine.submit(
+                self._number, session.prompt.tokens, sampling, session.grammar, session.generation.adapter
+            )
+
+    def _take(self, progress: Progress) -> None:
+        """What a step brought for one sequence."""
+        session, index = self._sequences.get(progress.id, (None, 0))
+        if session is None:
+            return
+        if progress.finished == "error":
+            self._fail(session, ModelFailed("the engine gave up the answer", detail=progress.error))
+            return
+        self._tell(session, session.take(index, progress))
+        if progress.finished or session.done(index):
+            del self._sequences[progress.id]
+        if not progress.finished and session.done(index):
+            self._engine.cancel(progress.id)
+        try:
+            self._begin(session)
+        except PenstockError as error:
+            self._fail(session, error)
+
+    def _tell(self, session: Session, news: Sequence[Event | Generated]) -> None:
+        self._news += [(session.id, event) for event in news]
+        if news and isinstance(news[-1], Generated):
+            del self._sessions[session.id]
+
+    # --- how it goes
+
+    @property
+    def busy(self) -> bool:
+        """Whether a step has something to do: news, prompts, sequences, or a template that takes too long."""
+        if self._news or self._rendered or self._engine.busy:
+            return True
+        deadline = self._renderer.deadline() if self._renderer is not None else None
+        return deadline is not None and deadline <= time.monotonic()
+
+    def descriptors(self) -> Sequence[int]:
+        """Readable when a template was rendered."""
+        return (self._renderer.fileno(),) if self._renderer is not None else ()
+
+    def stats(self) -> EngineStats:
+        """The engine's state; requests that have no sequence in it yet wait."""
+        stats = self._engine.stats()
+        begun = {session.id for session, _ in self._sequences.values()}
+        return msgspec.structs.replace(stats, waiting=stats.waiting + len(self._sessions.keys() - begun))
+
+
+def description(spec: ModelSpec) -> LanguageModel:
+    """The model's description. Raises `ConfigError` when its options are none."""
+    try:
+        model = msgspec.convert(spec.options, LanguageModel)
+    except msgspec.ValidationError as error:
+        raise ConfigError(f"the options describe no language model: {error}") from error
+    if model.context < 1:
+        raise ModelFileError("the model's context is not known; its setting `context` can say it (tokens)")
+    return model
