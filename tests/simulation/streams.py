@@ -32,7 +32,7 @@ RULES = {
     "not started": "nothing that has ended is sent to a worker, nothing is sent to a worker that is not up",
     "bounds": "no more requests or tokens wait than the line holds, but for those that a worker's death sent back",
     "freed": "a job that has ended leaves its engine within a moment of the next message",
-    "poison": "a request that kills workers before its first token kills at most two, where nobody else can have been it",
+    "poison": "a request that kills workers before its first token kills at most two, where it alone can be it",
     "innocent": "a request that kills nobody is never refused for it",
     "books": "at the end nothing waits, nothing runs, and every account is even",
     "no starving": "everything that was accepted ends once trouble is over",

@@ -18,8 +18,9 @@ class Job:
     """`size`: tokens that it is expected to take, prompt and answer together. `tenant`: who shares fairly.
 
     `began`: an event of it went out, so it cannot run again unnoticed. `suspect`: a worker died before its first event,
-    so it runs next as the only one of its kind; `deaths`: how many died so. Moments are on the scheduler's clock: `arrived`, `started` (sent to the worker),
-    `first` (its first token), `finished`. `on_end` is called exactly once, and no event after it.
+    so it runs next as the only one of its kind; `deaths`: how many died so. Moments are on the scheduler's clock:
+    `arrived`, `started` (sent to the worker), `first` (its first token), `finished` (the last word of it so far).
+    `on_end` is called exactly once, and no event after it.
     """
 
     __slots__ = (

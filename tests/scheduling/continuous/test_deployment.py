@@ -43,6 +43,15 @@ async def asked(deployment: LanguageDeployment, prompt: str, **more: float) -> R
     return await deployment(Request("1", "m", Generation(prompt=prompt), **more))  # type: ignore[arg-type]
 
 
+async def until(holds: Callable[[], bool], seconds: float) -> None:
+    """Waits for something that nobody announces."""
+    for _ in range(int(seconds * 100)):
+        if holds():
+            return
+        await asyncio.sleep(0.01)
+    raise TimeoutError
+
+
 async def events(reply: Reply) -> list[Event]:
     async with asyncio.timeout(20):
         return [event async for event in reply]
@@ -105,9 +114,7 @@ async def test_closed_replies_leave_the_engine() -> None:
         for reply in replies:
             reply.close()
             assert isinstance(reply.outcome, Cancelled)
-        async with asyncio.timeout(5):
-            while parrot.jobs or not deployment.flow.idle:
-                await asyncio.sleep(0.01)
+        await until(lambda: not (parrot.jobs or not deployment.flow.idle), 5)
         assert deployment.gauges()["in_flight"] == 0
 
 
@@ -118,9 +125,7 @@ async def test_deadlines_hold_while_it_generates() -> None:
         reply = await asked(deployment, "word " * 10_000, deadline=system_clock() + 0.2)
         with pytest.raises(DeadlineExceeded):
             await events(reply)
-        async with asyncio.timeout(5):
-            while parrot.jobs:
-                await asyncio.sleep(0.01)
+        await until(lambda: not parrot.jobs, 5)
 
 
 @in_a_loop
@@ -134,9 +139,7 @@ async def test_an_engine_that_raises_ends_what_had_begun_and_is_replaced() -> No
             await events(under_way)
         with pytest.raises(RequestRefused):
             await events(guilty)
-        async with asyncio.timeout(10):
-            while deployment.state is not State.READY:
-                await asyncio.sleep(0.01)
+        await until(lambda: deployment.state is State.READY, 10)
         assert said(await events(await asked(deployment, "fine again"))) == "fine again "
 
 
