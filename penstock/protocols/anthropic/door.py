@@ -8,8 +8,8 @@ from typing import Any
 import msgspec
 
 from penstock.core.clock import Clock
-from penstock.core.errors import Internal, PenstockError
-from penstock.core.generation import Started
+from penstock.core.errors import PenstockError
+from penstock.core.generation import Generated
 from penstock.core.model import Models
 from penstock.core.reply import Reply
 from penstock.core.request import Handler
@@ -17,9 +17,10 @@ from penstock.protocols.anthropic.conversation import count_of, generation_of
 from penstock.protocols.anthropic.events import PING, Wire, Writer, whole
 from penstock.protocols.anthropic.messages import MessagesRequest, read_count, read_messages
 from penstock.protocols.aside import HEAVY, aside
+from penstock.protocols.generation.answers import collect, follow
 from penstock.protocols.generation.ask import Asker
 from penstock.protocols.generation.headers import generation_headers
-from penstock.protocols.generation.stream import events, sse, streamed
+from penstock.protocols.generation.stream import IDLE_S, events, sse, streamed
 from penstock.protocols.http.errors import anthropic_error
 from penstock.protocols.http.message import Headers, HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
@@ -45,9 +46,8 @@ class Anthropic:
         if message.stream:
             return streamed(reply, _chunks(reply, writer, http.id), _headers(reply, http))
         wires: list[Wire] = []
-        async for event in reply:
-            wires += writer.write(event)
-        wires += writer.write(reply.generated())
+        usage = await follow(reply, lambda event: wires.extend(writer.write(event)))
+        wires += writer.write(Generated(usage))
         return HttpResponse(200, msgspec.json.encode(whole(wires)), headers=_headers(reply, http))
 
     async def count_tokens(self, http: HttpRequest) -> HttpResponse:
@@ -55,18 +55,14 @@ class Anthropic:
         message = await _read(read_count, http)
         limits = {"timeout_ms": message.timeout_ms, "priority": message.priority}
         reply = await self._asker.ask(http, message.model, count_of(message), **limits)
-        tokens = None
-        async for event in reply:
-            if isinstance(event, Started):
-                tokens = event.prompt_tokens
-        if tokens is None:
-            raise Internal("the model did not count the tokens")
-        return HttpResponse(200, msgspec.json.encode({"input_tokens": tokens}), headers=_headers(reply, http))
+        answer = await collect(reply)
+        counted = {"input_tokens": answer.started.prompt_tokens}
+        return HttpResponse(200, msgspec.json.encode(counted), headers=_headers(reply, http))
 
 
 async def _chunks(reply: Reply, writer: Writer, request_id: str) -> AsyncGenerator[bytes, None]:
     """The stream's bytes; an error is its last event, and then there is no message_stop."""
-    async for event in events(reply, request_id=request_id):
+    async for event in events(reply, IDLE_S, request_id):
         if event is None:
             yield _sse(PING)
         elif isinstance(event, PenstockError):

@@ -9,14 +9,15 @@ import msgspec
 
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError, Unsupported
-from penstock.core.generation import Generation
+from penstock.core.generation import Generated, Generation
 from penstock.core.model import Models
 from penstock.core.reply import Reply
 from penstock.core.request import Handler
 from penstock.protocols.aside import HEAVY, aside
+from penstock.protocols.generation.answers import follow
 from penstock.protocols.generation.ask import Asker, Named
 from penstock.protocols.generation.headers import generation_headers
-from penstock.protocols.generation.stream import events, streamed
+from penstock.protocols.generation.stream import IDLE_S, events, streamed
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.ollama.conversation import chat_generation, prompt_generation
@@ -82,15 +83,14 @@ class OllamaText:
         if message.stream is not False:
             return streamed(reply, _lines(reply, writer, http.id), generation_headers(reply.meta), JSON_LINES)
         lines: list[Line] = []
-        async for event in reply:
-            lines += writer.write(event)
-        lines += writer.write(reply.generated())
+        usage = await follow(reply, lambda event: lines.extend(writer.write(event)))
+        lines += writer.write(Generated(usage))
         return HttpResponse(200, msgspec.json.encode(whole(lines)), headers=generation_headers(reply.meta))
 
 
 async def _lines(reply: Reply, writer: Writer, request_id: str) -> AsyncGenerator[bytes, None]:
     """The stream's bytes; an error is its last line, and then none says `done`."""
-    async for event in events(reply, request_id=request_id):
+    async for event in events(reply, IDLE_S, request_id):
         if event is None:
             yield encoded(writer.idle())
         elif isinstance(event, PenstockError):
