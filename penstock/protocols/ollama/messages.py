@@ -114,7 +114,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     model: str
     stream: bool | None = None
     format: Literal["", "json"] | dict[str, Any] | None = None
-    options: msgspec.Raw | None = None
+    options: msgspec.Raw = msgspec.Raw(b"null")
     think: bool | None = None
     keep_alive: str | float | None = None
     logprobs: bool | None = None

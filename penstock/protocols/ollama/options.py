@@ -73,9 +73,9 @@ _any = msgspec.json.Decoder(dict[str, Any])
 _decoder = msgspec.json.Decoder(Options)
 
 
-def read_options(raw: msgspec.Raw | None) -> Options:
+def read_options(raw: msgspec.Raw) -> Options:
     """The options of a message. Raises `BadInput` naming the one that is unknown, wrong or not offered."""
-    if raw is None or bytes(raw) == b"null":
+    if bytes(raw) == b"null":
         return Options()
     given = {name: value for name, value in _object(raw).items() if name not in HARMLESS and value is not None}
     options = read(_decoder, msgspec.json.encode(given), FIELDS)
