@@ -13,19 +13,24 @@ from penstock.config.schema import Config
 from penstock.core.clock import system_clock
 from penstock.core.errors import ModelFileError
 from penstock.core.model import ModelSpec
+from penstock.protocols.anthropic.door import Anthropic
 from penstock.protocols.docs.pages import Docs
 from penstock.protocols.http.app import LOOPBACK_HOSTS, HttpApp
 from penstock.protocols.http.asgi import AsgiApp, asgi
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.http.server import HttpServer
+from penstock.protocols.oip.repository import OipRepository
 from penstock.protocols.oip.rest import OipRest
+from penstock.protocols.ollama.door import OllamaText
+from penstock.protocols.ollama.embedding import OllamaEmbedding
+from penstock.protocols.ollama.models import OllamaModels
 from penstock.protocols.openai.door import OpenAI
 from penstock.protocols.operations import Operations
 from penstock.protocols.predict import Predict
 from penstock.protocols.rerank import Rerank
 from penstock.routing.items import ItemCache
 from penstock.routing.names import Names
-from penstock.runtimes.contract import Runtime
+from penstock.runtimes.contract import Engine, Runtime
 from penstock.scheduling.fleet import Fleet
 from penstock.scheduling.settings import DeploymentSettings
 from penstock.telemetry.logs import logger
@@ -66,7 +71,12 @@ class App:
         metrics = MetricsPage(self.fleet.all, lambda: http.errors, self.items.scopes.counts)
         Predict(self.gate, self.names, system_clock).mount(routes)
         OipRest(self.gate, self.names, system_clock, release).mount(routes)
+        OipRepository(self.names, self.fleet).mount(routes)
         OpenAI(self.gate, self.names, system_clock).mount(routes)
+        Anthropic(self.gate, self.names, system_clock).mount(routes)
+        OllamaText(self.gate, self.names, system_clock).mount(routes)
+        OllamaEmbedding(self.gate, self.names, system_clock).mount(routes)
+        OllamaModels(self.gate, self.names, release).mount(routes)
         Rerank(self.gate, self.names, system_clock).mount(routes)
         Operations(self.names, metrics.render, release).mount(routes)
         Docs(self.names, release).mount(routes)
@@ -74,7 +84,7 @@ class App:
         return http
 
     def add(
-        self, spec: ModelSpec, settings: DeploymentSettings, create: Callable[[str], Runtime] | None = None
+        self, spec: ModelSpec, settings: DeploymentSettings, create: Callable[[str], Runtime | Engine] | None = None
     ) -> None:
         """Adds a model version; `create` makes the runtime of an inline one."""
         self.fleet.add(spec, settings, create)

@@ -51,13 +51,19 @@ class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class State(StrEnum):
-    """Where a model version stands. Only READY takes requests at once."""
+    """Where a model version stands. Only READY takes requests at once; UNLOADED is as somebody asked for."""
 
     LOADING = "LOADING"
     READY = "READY"
     UNAVAILABLE = "UNAVAILABLE"
     FAILED = "FAILED"
     DRAINING = "DRAINING"
+    UNLOADED = "UNLOADED"
+
+    @property
+    def settled(self) -> bool:
+        """Whether it is as it should be: ready, or unloaded on purpose."""
+        return self in (State.READY, State.UNLOADED)
 
 
 class ModelStats(msgspec.Struct):
@@ -96,6 +102,18 @@ class ModelView(Protocol):
 
     def config(self) -> dict[str, Any]:
         """The settings in force, as plain data."""
+
+
+class Lifecycle(Protocol):
+    """Loads and unloads served models while the server goes on."""
+
+    async def load(self, name: str) -> None:
+        """Loads an unloaded model and waits for it; one that is loaded stays. Raises `UnknownModel`, and
+        `Unavailable` when it cannot be loaded."""
+
+    async def unload(self, name: str) -> None:
+        """Finishes what the model has accepted, then frees its memory. Raises `UnknownModel`, and `Conflict` when
+        another model needs it."""
 
 
 class Models(Protocol):

@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from penstock.core.model import Models, State
+from penstock.core.model import Models
 from penstock.protocols.answer import about
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
@@ -39,14 +39,14 @@ class Operations:
 
     async def ready(self, http: HttpRequest) -> HttpResponse:
         """GET /readyz: 200 when every model takes requests and the server is not stopping."""
-        waiting = [m.spec.name for m in self._models.all() if m.state is not State.READY]
+        waiting = [m.spec.name for m in self._models.all() if not m.state.settled]
         ready = not waiting and not self._models.draining
         return _json({"ready": ready, "draining": self._models.draining, "not_ready": waiting}, 200 if ready else 503)
 
     async def health(self, http: HttpRequest) -> HttpResponse:
         """GET /health: every model's state, for people; 503 when one is not ready."""
         models = [_described(model) for model in self._models.all()]
-        ready = all(m["state"] == State.READY for m in models) and not self._models.draining
+        ready = all(m["state"].settled for m in models) and not self._models.draining
         status = "draining" if self._models.draining else "ok" if ready else "degraded"
         return _json({"status": status, "version": self._version, "models": models}, 200 if ready else 503)
 

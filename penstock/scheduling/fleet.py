@@ -10,7 +10,7 @@ from difflib import get_close_matches
 from pathlib import Path
 
 from penstock.core.clock import system_clock
-from penstock.core.errors import ModelFileError, UnknownModel
+from penstock.core.errors import Conflict, ModelFileError, Unavailable, UnknownModel
 from penstock.core.model import ModelSpec
 from penstock.core.reply import Reply
 from penstock.core.request import Request
@@ -31,6 +31,8 @@ class Fleet:
         self._models: dict[str, dict[str, Service]] = {}
         self.draining = False
         self._starting: asyncio.Task[None] | None = None
+        self._share = 1
+        self._url = ""
 
     def add(
         self,
@@ -43,6 +45,36 @@ class Fleet:
         deployment = kind(spec, settings, create=create)
         self._models.setdefault(spec.name, {})[spec.version] = deployment
         return deployment
+
+    async def load(self, name: str) -> None:
+        """Loads a model's unloaded versions and waits for them. Raises `UnknownModel`, and `Unavailable` with the
+        reason when one cannot be loaded; it then is as before."""
+        self.find(name)
+        for deployment in list(self._models[name].values()):
+            if deployment.parked:
+                deployment.start(self._share, self._url)
+            await deployment.loaded.wait()
+            if deployment.failure is not None:
+                why = deployment.failure.message
+                await self._park(deployment)
+                raise Unavailable(f"the model could not be loaded: {why}", retry_after_s=30)
+
+    async def unload(self, name: str, patience_s: float = 30.0) -> None:
+        """Finishes what a model has accepted, then frees its memory; it stays known. Raises `UnknownModel`, and
+        `Conflict` when a loaded model needs it."""
+        self.find(name)
+        users = [d.spec.name for d in self.all() if name in d.settings.needs and not d.parked]
+        if users:
+            raise Conflict(f"the model {users[0]!r} needs {name!r}; unload that first")
+        for deployment in list(self._models[name].values()):
+            if not deployment.parked:
+                await deployment.drain(patience_s)
+                await self._park(deployment)
+
+    async def _park(self, deployment: Service) -> None:
+        """Puts a new, unloaded one in its place."""
+        await deployment.close()
+        self.add(deployment.spec, deployment.settings, deployment.create).parked = True
 
     def find(self, name: str, version: str | None = None) -> Service:
         """The version asked for, or the newest. Raises `UnknownModel`, with what is near."""
@@ -70,8 +102,9 @@ class Fleet:
         `url`: where this server answers, which models may call. Raises `ConfigError` when what a model needs is not
         served.
         """
-        share = thread_share(sum(deployment.settings.replicas for deployment in self.all()))
-        self._starting = asyncio.get_running_loop().create_task(self._start(self._waves(), share, url))
+        self._share = thread_share(sum(deployment.settings.replicas for deployment in self.all()))
+        self._url = url
+        self._starting = asyncio.get_running_loop().create_task(self._start(self._waves(), self._share, url))
 
     async def _start(self, groups: list[list[Service]], share: int, url: str) -> None:
         for group in groups:

@@ -33,6 +33,8 @@ DRAIN_POLL_S = 0.02
 LOAD_TRIES = 2
 """Workers that may die while they load a model for the first time before it is given up."""
 
+UNLOADED = "the model is unloaded; POST /v2/repository/models/NAME/load loads it again"
+
 Create = Callable[[str], Runtime | Engine]
 
 
@@ -49,6 +51,7 @@ class Service(ABC):
         self.signature: Signature | None = spec.signature
         self.failure: PenstockError | None = None
         self.loaded = asyncio.Event()
+        self.parked = False
         self.create = create
         self.threads = settings.threads or spec.threads
         self.url = ""
@@ -85,11 +88,15 @@ class Service(ABC):
     @property
     def state(self) -> State:
         """The truth about the workers."""
+        if self.parked:
+            return State.UNLOADED
         return state_of(self.decider, self.failure)
 
     @property
     def reason(self) -> str:
         """Why it is not ready, for people."""
+        if self.parked:
+            return UNLOADED
         return reason_of(self.state, self.failure, self._last_end)
 
     @property
@@ -108,6 +115,8 @@ class Service(ABC):
         return plain
 
     def _not_loaded(self) -> PenstockError:
+        if self.parked:
+            return Unavailable(UNLOADED, retry_after_s=30)
         if self.failure is not None:
             return Unavailable("the model could not be loaded; see the server's log", retry_after_s=30)
         return Loading("the model is loading; try again shortly")
@@ -120,6 +129,7 @@ class Service(ABC):
         `threads`: a worker's share of the cores. `url`: where the server answers, for models that call others.
         """
         self.url = url
+        self.parked = False
         self.threads = self.settings.threads or threads
         self._poke()
 

@@ -314,6 +314,9 @@ def test_metadata_config_statistics_index_and_unsupported_calls() -> None:
     assert get("GET", "/v2/models/stats")["model_stats"][0]["name"] == "m"
     assert get("POST", "/v2/repository/index")[0]["state"] == "READY"
     assert get("GET", "/v2/health/ready") == {"ready": True, "live": True}
-    assert doors.ask("POST", "/v2/repository/models/m/load").status == 501
+    assert doors.ask("POST", "/v2/repository/models/m/load").status == 200
+    assert doors.ask("POST", "/v2/repository/models/m/unload").status == 200
+    assert doors.lifecycle.asked == ["load m", "unload m"]
+    assert doors.ask("POST", "/v2/repository/models/other/load").status == 404
     assert doors.ask("GET", "/v2/models/m/versions/7").status == 404
     assert doors.ask("GET", "/v2/models/other/ready").status == 404

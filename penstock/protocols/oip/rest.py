@@ -1,4 +1,4 @@
-"""The Open Inference Protocol v2 over REST: every call, the version segment optional."""
+"""The Open Inference Protocol v2 over REST: every call but the repository's, the version segment optional."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.core.clock import Clock
 from penstock.core.deadline import NEVER, Deadline
-from penstock.core.errors import BadInput, Unsupported
+from penstock.core.errors import BadInput
 from penstock.core.model import Models, ModelView, State
 from penstock.core.request import Handler, Request
 from penstock.core.signature import Signature, TensorSpec
@@ -44,9 +44,6 @@ class OipRest:
         routes.add("GET", "/v2/health/live", self.live)
         routes.add("GET", "/v2/health/ready", self.ready)
         routes.add("GET", "/v2/models/stats", self.stats)
-        routes.add("POST", "/v2/repository/index", self.index)
-        routes.add("POST", "/v2/repository/models/{}/load", self.load)
-        routes.add("POST", "/v2/repository/models/{}/unload", self.load)
         for model in ("/v2/models/{}", "/v2/models/{}/versions/{}"):
             routes.add("GET", model, self.metadata)
             routes.add("GET", f"{model}/ready", self.model_ready)
@@ -111,7 +108,7 @@ class OipRest:
 
     async def ready(self, http: HttpRequest) -> HttpResponse:
         """GET /v2/health/ready: 200 when every model takes requests, else 503."""
-        ready = not self._models.draining and all(model.state is State.READY for model in self._models.all())
+        ready = not self._models.draining and all(model.state.settled for model in self._models.all())
         return _json({"ready": ready, "live": True}, 200 if ready else 503)
 
     async def metadata(self, http: HttpRequest, name: str, version: str | None = None) -> HttpResponse:
@@ -147,28 +144,17 @@ class OipRest:
         models = self._models.all() if name is None else [self._models.find(name, version)]
         return _json({"model_stats": [statistics(model) for model in models]})
 
-    async def index(self, http: HttpRequest) -> HttpResponse:
-        """POST /v2/repository/index"""
-        wish = _optional_object(http.body)
-        models = [m for m in self._models.all() if not wish.get("ready") or m.state is State.READY]
-        return _json([_entry(model) for model in models])
-
-    async def load(self, http: HttpRequest, name: str) -> HttpResponse:
-        """POST /v2/repository/models/{name}/load and /unload"""
-        self._models.find(name)
-        raise Unsupported("models are loaded when the server starts; change the configuration and restart")
-
 
 def model_config(model: ModelView) -> dict[str, Any]:
     """A model's configuration in Triton's shape, with our own settings under `penstock`."""
     signature = model.signature or Signature(())
     settings = model.config()
-    size = settings["batching"]["max_size"]
+    size = settings["batching"]["max_size"] if signature.batched else 0
     return {
         "name": model.spec.name,
         "platform": model.spec.platform,
         "backend": model.spec.runtime,
-        "max_batch_size": size if signature.batched else 0,
+        "max_batch_size": size,
         "input": [_config_tensor(spec, signature) for spec in signature.inputs],
         "output": [_config_tensor(spec, signature) for spec in signature.outputs],
         "instance_group": [{"count": settings["replicas"], "kind": "KIND_AUTO"}],
@@ -191,24 +177,10 @@ def _specs(specs: Iterable[TensorSpec]) -> list[dict[str, Any]]:
     return described
 
 
-def _entry(model: ModelView) -> dict[str, str]:
-    state = "READY" if model.state is State.READY else "UNAVAILABLE"
-    return {"name": model.spec.name, "version": model.spec.version, "state": state, "reason": model.reason}
-
-
 def _number(name: str, value: Any) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise BadInput(f"parameter {name} must be a number")
     return float(value)
-
-
-def _optional_object(body: bytes | bytearray) -> dict[str, Any]:
-    if not body.strip():
-        return {}
-    try:
-        return msgspec.json.decode(body, type=dict[str, Any])
-    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
-        raise BadInput("the body must be a JSON object, or empty") from None
 
 
 def _json(value: Any, status: int = 200) -> HttpResponse:
