@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import time
 from collections import deque
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Sequence
 
 import msgspec
 
@@ -22,10 +21,11 @@ from penstock.runtimes.generation.engines import choice
 from penstock.runtimes.generation.marks.choice import tool_format
 from penstock.runtimes.generation.prompt import Prompts
 from penstock.runtimes.generation.reading import Readings
+from penstock.runtimes.generation.rendering.renderer import Renderer
 from penstock.runtimes.generation.session import Prompt, Session
 
-if TYPE_CHECKING:
-    from penstock.runtimes.generation.rendering.renderer import Renderer
+SOON_S = 0.002
+"""A renderer that wants to be looked at so soon is work to do now, in seconds."""
 
 News = tuple[int, Event | Generated | PenstockError]
 
@@ -33,11 +33,12 @@ News = tuple[int, Event | Generated | PenstockError]
 class LanguageRuntime:
     """Runs one language model for many requests at once; an `Engine` of runtimes/contract.py.
 
-    A request waits for its template (rendered by a child process), becomes one sequence per choice in the engine, and
+    `create`: makes the engine of a name. A request waits for its template (rendered by a child process), becomes one sequence per choice in the engine, and
     comes out as events.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, create: Callable[[str], TokenEngine] = choice.create) -> None:
+        self._create = create
         self._model = LanguageModel()
         self._engine: TokenEngine
         self._tokenizer: Tokenizer
@@ -54,7 +55,7 @@ class LanguageRuntime:
     def load(self, spec: ModelSpec) -> Signature:
         """Loads the engine, and starts the process that renders the chat template."""
         self._model = model = description(spec)
-        self._engine = choice.create(model.engine)
+        self._engine = self._create(model.engine)
         self._tokenizer = self._engine.load(spec, model)
         self._prompts = Prompts(model, self._tokenizer)
         self._tool_format = tool_format(model)
@@ -73,8 +74,6 @@ class LanguageRuntime:
         )
 
     def _open_renderer(self) -> Renderer:
-        from penstock.runtimes.generation.rendering.renderer import Renderer
-
         renderer = Renderer(self._model.chat_template, bos=self._named(self._model.bos), eos=self._eos())
         try:
             renderer.check()
@@ -234,11 +233,16 @@ class LanguageRuntime:
         if self._news or self._rendered or self._engine.busy:
             return True
         deadline = self._renderer.deadline() if self._renderer is not None else None
-        return deadline is not None and deadline <= time.monotonic()
+        return deadline is not None and deadline <= time.monotonic() + SOON_S
 
     def descriptors(self) -> Sequence[int]:
         """Readable when a template was rendered."""
         return (self._renderer.fileno(),) if self._renderer is not None else ()
+
+    def close(self) -> None:
+        """Ends the process that renders templates. The worker's own end does so too."""
+        if self._renderer is not None:
+            self._renderer.close()
 
     def stats(self) -> EngineStats:
         """The engine's state; requests that have no sequence in it yet wait."""

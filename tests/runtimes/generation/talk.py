@@ -5,8 +5,6 @@ from __future__ import annotations
 import time
 from typing import Any
 
-import pytest
-
 from penstock.core.errors import PenstockError
 from penstock.core.generation import (
     CallArguments,
@@ -22,7 +20,6 @@ from penstock.core.generation import (
     Tool,
 )
 from penstock.core.model import ModelSpec
-from penstock.runtimes.generation.engines import choice
 from penstock.runtimes.generation.runtime import LanguageRuntime
 from tests.runtimes.generation.scripted import ScriptedEngine
 from tests.runtimes.generation.words import tokenizer
@@ -34,11 +31,10 @@ WEATHER = Tool("weather", "Says how the weather is.", {"type": "object", "proper
 ADD = Tool("add", "Adds.", {"type": "object"})
 
 
-def runtime(engine: ScriptedEngine, monkeypatch: pytest.MonkeyPatch, **options: Any) -> LanguageRuntime:
+def runtime(engine: ScriptedEngine, **options: Any) -> LanguageRuntime:
     """A loaded runtime whose engine is this one."""
-    monkeypatch.setattr(choice, "create", lambda name: engine)
     options = {"engine": "openvino", "context": 256, "eos": [1], "bos": 0, **options}
-    made = LanguageRuntime()
+    made = LanguageRuntime(lambda name: engine)
     made.load(ModelSpec(name="m", runtime="llm", path="m.gguf", format="gguf", options=options))
     return made
 

@@ -1,0 +1,218 @@
+"""What is refused before an engine gets it, and what the refusal says."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from penstock.core.errors import BadInput, ConfigError, ContextExceeded, ModelFileError
+from penstock.core.generation import Generation, Message, Sampling
+from penstock.core.model import ModelSpec
+from penstock.runtimes.generation.contract import Capabilities
+from penstock.runtimes.generation.engines import choice
+from penstock.runtimes.generation.runtime import LanguageRuntime
+from tests.runtimes.generation.scripted import ScriptedEngine
+from tests.runtimes.generation.talk import CHATML, WEATHER, ask, chat, ids, runtime, told
+from tests.runtimes.generation.words import tokenizer
+
+NOTHING = Capabilities(logprobs=False, penalties=False, repetition_penalty=False, min_tokens=False)
+PROMPT = "the fox"
+LENGTH = len(ids(PROMPT))
+
+
+def plain(**sampling: Any) -> Generation:
+    return Generation(prompt=PROMPT, sampling=Sampling(**sampling))
+
+
+def refusal(made: LanguageRuntime, generation: Generation) -> BadInput:
+    (events,) = ask(made, generation)
+    (error,) = events
+    assert isinstance(error, BadInput), events
+    return error
+
+
+@pytest.fixture(scope="module")
+def made() -> Iterator[LanguageRuntime]:
+    """An engine that can do everything, with a template that has no place for tools or a choice about thoughts."""
+    yield (made := runtime(ScriptedEngine(ids(PROMPT)), chat_template=CHATML, context=64))
+    made.close()
+
+
+def test_prompt_and_answer_over_the_context(made: LanguageRuntime) -> None:
+    error = refusal(made, plain(max_tokens=64))
+    assert isinstance(error, ContextExceeded)
+    assert error.param == "max_tokens"
+    for number in (LENGTH, 64, 64 + LENGTH):
+        assert str(number) in error.message
+
+
+@pytest.mark.parametrize(
+    ("generation", "param"),
+    [(Generation(prompt=(5,) * 64), "prompt"), (chat("x " * 64), "messages")],
+)
+def test_a_prompt_over_the_context(made: LanguageRuntime, generation: Generation, param: str) -> None:
+    error = refusal(made, generation)
+    assert isinstance(error, ContextExceeded)
+    assert error.param == param
+    assert "64" in error.message
+
+
+def test_a_prompt_over_the_context_can_be_counted(made: LanguageRuntime) -> None:
+    (events,) = ask(made, Generation(prompt=(5,) * 100, count_only=True))
+    assert events[0].prompt_tokens == 100
+
+
+def test_all_the_room_is_for_the_answer() -> None:
+    engine = ScriptedEngine(ids(PROMPT))
+    ask(runtime(engine, context=64), plain(), plain(max_tokens=64 - LENGTH))
+    assert [sequence.sampling.max_tokens for sequence in engine.submitted] == [64 - LENGTH] * 2
+
+
+@pytest.mark.parametrize(
+    ("generation", "param", "words"),
+    [
+        (Generation(), "messages", "neither"),
+        (Generation(prompt=()), "prompt", "empty"),
+        (Generation(prompt=""), "prompt", "empty"),
+        (Generation(prompt=(3, -1, 10**6)), "prompt", "-1, 1000000"),
+        (plain(stop_token_ids=(10**6,)), "stop_token_ids", "ids go from 0"),
+        (plain(logit_bias={10**6: 1.0}), "logit_bias", "ids go from 0"),
+        (plain(min_tokens=9, max_tokens=3), "min_tokens", "9"),
+        (plain(logprobs=99), "top_logprobs", "99"),
+        (Generation(prompt=PROMPT, adapter="other"), "model", "no adapter 'other'"),
+        (Generation(prompt=PROMPT, echo=True, sampling=Sampling(logprobs=1)), "echo", "log-prob"),
+        (chat(tools=(WEATHER,)), "tools", "no place for tools"),
+        (chat(think=True), "think", "does not think"),
+        (chat(tool_choice="required"), "tool_choice", "none"),
+        (chat(tool_choice="=add", tools=(WEATHER,)), "tools", "no place for tools"),
+    ],
+)
+def test_refused(made: LanguageRuntime, generation: Generation, param: str, words: str) -> None:
+    error = refusal(made, generation)
+    assert error.param == param
+    assert words in error.message
+
+
+@pytest.mark.parametrize(
+    ("sampling", "param"),
+    [
+        ({"logprobs": 0}, "logprobs"),
+        ({"logit_bias": {2: 1.0}}, "logit_bias"),
+        ({"min_p": 0.1}, "min_p"),
+        ({"presence_penalty": 0.1}, "presence_penalty"),
+        ({"frequency_penalty": 0.1}, "frequency_penalty"),
+        ({"repetition_penalty": 1.1}, "repetition_penalty"),
+        ({"min_tokens": 2}, "min_tokens"),
+    ],
+)
+def test_what_an_engine_cannot_do(sampling: dict[str, Any], param: str) -> None:
+    made = runtime(ScriptedEngine(can=NOTHING))
+    error = refusal(made, plain(**sampling))
+    assert error.param == param
+    assert "openvino cannot" in error.message
+
+
+@pytest.mark.parametrize(
+    ("generation", "param"),
+    [
+        (Generation(prompt=PROMPT, format={}), "response_format"),
+        (chat(tool_choice="required", tools=(WEATHER,)), "tool_choice"),
+    ],
+)
+def test_an_engine_without_grammars(generation: Generation, param: str) -> None:
+    made = runtime(ScriptedEngine(can=NOTHING), chat_template=CHATML + "{# tools <tool_call> #}")
+    assert refusal(made, generation).param == param
+    made.close()
+
+
+def test_an_engine_that_can_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = runtime(ScriptedEngine(can=NOTHING))
+    monkeypatch.setattr(
+        choice, "create", lambda name: ScriptedEngine(can=NOTHING._replace(logit_bias=name == "llamacpp"))
+    )
+    assert "llamacpp can (" in refusal(made, plain(logit_bias={1: 1.0})).message
+
+
+def test_an_adapter_that_is_there() -> None:
+    engine = ScriptedEngine(ids(PROMPT))
+    made = runtime(engine, adapters={"polite": "polite.safetensors"})
+    ask(made, Generation(prompt=PROMPT, adapter="polite"))
+    assert engine.submitted[0].adapter == "polite"
+    assert "it has polite" in refusal(made, Generation(prompt=PROMPT, adapter="rude")).message
+
+
+def test_messages_without_a_template() -> None:
+    error = refusal(runtime(ScriptedEngine()), chat())
+    assert "/v1/completions" in error.message
+
+
+def test_tools_in_a_format_that_is_not_known() -> None:
+    made = runtime(ScriptedEngine(), chat_template=CHATML + "{# tools #}")
+    assert "tool_format" in refusal(made, chat(tools=(WEATHER,))).message
+    made.close()
+
+
+def test_whether_to_think() -> None:
+    switch = CHATML + "{% if enable_thinking is defined and not enable_thinking %}<think></think>{% endif %}"
+    engine = ScriptedEngine(ids("the dog"))
+    made = runtime(engine, chat_template=switch)
+    ask(made, chat(), chat(think=True), chat(think=False))
+    lengths = [len(sequence.prompt) for sequence in engine.submitted]
+    assert lengths[0] == lengths[1] == lengths[2] - 2
+    made.close()
+
+
+def test_thoughts_that_cannot_be_left_out() -> None:
+    made = runtime(ScriptedEngine(), chat_template=CHATML + "<think>{# </think> #}")
+    assert refusal(made, chat(think=False)).param == "think"
+    made.close()
+
+
+def test_what_the_model_recommends_holds_where_the_request_is_silent() -> None:
+    engine = ScriptedEngine(ids(PROMPT))
+    made = runtime(engine, defaults={"temperature": 0.6, "top_k": 20})
+    ask(made, plain(), plain(temperature=0.0, top_p=0.5))
+    first, second = (sequence.sampling for sequence in engine.submitted)
+    assert (first.temperature, first.top_p, first.top_k, first.min_p) == (0.6, 1.0, 20, 0.0)
+    assert (second.temperature, second.top_p, second.top_k) == (0.0, 0.5, 20)
+
+
+def test_one_bad_request_harms_no_other(made: LanguageRuntime) -> None:
+    bad, good = ask(made, Generation(prompt=(10**6,)), plain())
+    assert isinstance(bad[0], BadInput)
+    assert told(good)["text"] == PROMPT
+
+
+@pytest.mark.parametrize("options", [{"context": "long"}, {"unknown": 1}])
+def test_options_that_describe_no_model(options: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError):
+        LanguageRuntime().load(ModelSpec(name="m", runtime="llm", path="m", options=options))
+
+
+def test_a_context_is_needed() -> None:
+    with pytest.raises(ModelFileError, match="context"):
+        LanguageRuntime().load(ModelSpec(name="m", runtime="llm", path="m"))
+
+
+def test_a_broken_template_fails_the_load() -> None:
+    with pytest.raises(ModelFileError, match="template"):
+        runtime(ScriptedEngine(), chat_template="{% for %}")
+
+
+def test_an_unknown_engine() -> None:
+    with pytest.raises(ConfigError, match="openvino"):
+        choice.create("other")
+
+
+def test_the_vocabulary_is_the_tokenizers(made: LanguageRuntime) -> None:
+    last = len(tokenizer().pieces()) - 1
+    (events,) = ask(made, Generation(prompt=(last,), sampling=Sampling(max_tokens=1)))
+    assert told(events)["reason"] == "length"
+    assert str(last) in refusal(made, Generation(messages=(), prompt=(last + 1,))).message
+
+
+def test_a_message_of_nothing(made: LanguageRuntime) -> None:
+    (events,) = ask(made, Generation(messages=(Message("user"),), sampling=Sampling(max_tokens=2)))
+    assert told(events)["text"]
