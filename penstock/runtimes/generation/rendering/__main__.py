@@ -19,7 +19,7 @@ from penstock.runtimes.generation.rendering.limits import end_after, limit_proce
 
 _CHUNK = 1 << 18
 _LONGEST_REASON = 500
-_TOO_MUCH = "it takes more memory than it may have"
+_TOO_MUCH = Outcome("template", "it takes more memory than it may have", last=True)
 
 
 class _Child:
@@ -28,7 +28,6 @@ class _Child:
     def __init__(self, setup: Setup):
         self.setup = setup
         self.template: Template | None = None
-        self.usable = True
 
     def compile(self) -> Outcome:
         """Reads the template. The reason is for whoever has the model file."""
@@ -50,7 +49,7 @@ class _Child:
         except Refused as error:
             return Outcome("input", _words(error))
         except MemoryError:
-            self.usable = False
+            return _TOO_MUCH
         except RecursionError:
             return Outcome("template", "it calls itself without end")
         except SecurityError as error:
@@ -59,7 +58,6 @@ class _Child:
             return Outcome("input", _words(error))
         except Exception as error:
             return Outcome("input", f"{type(error).__name__}: {_words(error)}")
-        return Outcome("template", _TOO_MUCH)
 
     def _rendered(self, request: Render) -> Outcome:
         if self.template is None:
@@ -81,7 +79,8 @@ def _words(error: Exception) -> str:
         return type(error).__name__
 
 
-def _answer(child: _Child, message: Setup | Render) -> bytes:
+def _answer(child: _Child, message: Setup | Render) -> tuple[bytes, bool]:
+    """The frame that answers, and whether it is the last."""
     end_after(child.setup.seconds)
     outcome = child.render(message) if isinstance(message, Render) else child.compile()
     try:
@@ -89,9 +88,9 @@ def _answer(child: _Child, message: Setup | Render) -> bytes:
     except UnicodeError:
         packed = pack(Outcome("input", "the prompt has characters that are no Unicode"))
     except MemoryError:
-        packed, child.usable = pack(Outcome("template", _TOO_MUCH)), False
+        packed, outcome = pack(_TOO_MUCH), _TOO_MUCH
     end_after(0)
-    return packed
+    return packed, outcome.last
 
 
 def main() -> None:
@@ -102,8 +101,9 @@ def main() -> None:
     while data := sock.recv(_CHUNK):
         for message in frames.feed(data):
             child = child or _Child(message)
-            sock.sendall(_answer(child, message))
-            if not child.usable:
+            answer, last = _answer(child, message)
+            sock.sendall(answer)
+            if last:
                 return
 
 

@@ -54,7 +54,7 @@ class Child:
             while data := self._socket.recv(_CHUNK):
                 found += self._frames.feed(data)
         except BlockingIOError:
-            return found, False
+            return found, bool(found) and found[-1].last
         except (ConnectionResetError, msgspec.DecodeError):
             return found, True
         return found, True

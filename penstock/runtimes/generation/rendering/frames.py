@@ -31,10 +31,12 @@ class Render(msgspec.Struct, tag="render", frozen=True):
 
 class Outcome(msgspec.Struct, tag="outcome", frozen=True):
     """The child's answer, to each frame one. "ok": the prompt, or that the template was read; else what went wrong:
-    "input": the template does not take this conversation; "template": its own fault; "long": over the limit."""
+    "input": the template does not take this conversation; "template": its own fault; "long": over the limit.
+    `last`: the child ends after it."""
 
     kind: Literal["ok", "input", "template", "long"]
     text: str = ""
+    last: bool = False
 
 
 _encoder = msgspec.msgpack.Encoder()
