@@ -2,26 +2,27 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+import asyncio
+from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
 from typing import Any, TypeVar
 
 import msgspec
 
 from penstock.core.clock import Clock
-from penstock.core.errors import PenstockError, Unsupported
+from penstock.core.errors import Forbidden, PenstockError
 from penstock.core.generation import Generated, Generation
-from penstock.core.model import Models
+from penstock.core.model import Lifecycle, Models
 from penstock.core.reply import Reply
 from penstock.core.request import Handler
 from penstock.protocols.aside import HEAVY, aside
 from penstock.protocols.generation.answers import follow
-from penstock.protocols.generation.ask import Asker, Named
+from penstock.protocols.generation.ask import Asker
 from penstock.protocols.generation.headers import generation_headers
 from penstock.protocols.generation.stream import IDLE_S, events, streamed
-from penstock.protocols.http.message import HttpRequest, HttpResponse
+from penstock.protocols.http.message import JSON, HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.ollama.conversation import chat_generation, prompt_generation
-from penstock.protocols.ollama.lines import JSON_LINES, Line, Shape, Writer, encoded, loaded, whole
+from penstock.protocols.ollama.lines import JSON_LINES, Line, Shape, Writer, asked_nothing, encoded, whole
 from penstock.protocols.ollama.messages import (
     CHAT_FIELDS,
     GENERATE_FIELDS,
@@ -39,11 +40,14 @@ _generate = msgspec.json.Decoder(GenerateRequest)
 
 
 class OllamaText:
-    """Translates to and from the path, and nothing else."""
+    """Translates to and from the path. `lifecycle`: loads and unloads for clients that ask for nothing else, where
+    they may."""
 
-    def __init__(self, handler: Handler, models: Models, clock: Clock):
+    def __init__(self, handler: Handler, models: Models, clock: Clock, lifecycle: Lifecycle | None = None):
         self._asker = Asker(handler, models, clock)
         self._clock = clock
+        self._lifecycle = lifecycle
+        self._under_way: set[asyncio.Task[None]] = set()
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's paths."""
@@ -51,29 +55,48 @@ class OllamaText:
         routes.add("POST", "/api/generate", self.generate)
 
     async def chat(self, http: HttpRequest) -> HttpResponse:
-        """POST /api/chat; without messages it only makes sure that the model is loaded."""
+        """POST /api/chat; without messages it loads the model, or unloads it."""
         message = await _read(_chat, http, CHAT_FIELDS)
-        found, options = self._found(message)
+        check_offered(message)
         if not message.messages:
-            return _loaded(message, found, "chat")
-        return await self._answer(http, message, chat_generation(message, options), "chat")
+            return await self._load(message, "chat")
+        return await self._answer(http, message, chat_generation(message, self._options(message)), "chat")
 
     async def generate(self, http: HttpRequest) -> HttpResponse:
-        """POST /api/generate; without a prompt it only makes sure that the model is loaded."""
+        """POST /api/generate; without a prompt it loads the model, or unloads it."""
         message = await _read(_generate, http, GENERATE_FIELDS)
-        found, options = self._found(message)
+        check_offered(message)
         if not message.prompt:
-            return _loaded(message, found, "generate")
-        template = bool(found.view.spec.options.get("chat_template"))
+            return await self._load(message, "generate")
+        options = self._options(message)
+        template = bool(self._asker.find(message.model).view.spec.options.get("chat_template"))
         return await self._answer(http, message, prompt_generation(message, options, template), "generate")
 
-    def _found(self, message: Asked) -> tuple[Named, Options]:
-        """The model that is asked, and the options, which it can obey."""
-        check_offered(message)
+    def _options(self, message: Asked) -> Options:
+        """The options, which the model can obey."""
         options, found = read_options(message.options), self._asker.generates(message.model)
         signature = found.view.signature
         check_context(options, None if signature is None else signature.max_tokens)
-        return found, options
+        return options
+
+    async def _load(self, message: Asked, shape: Shape) -> HttpResponse:
+        """Loads the model, or, with a `keep_alive` of 0, unloads it."""
+        found, leave = self._asker.find(message.model), is_zero(message.keep_alive)
+        if self._lifecycle is not None:
+            await self._task((self._lifecycle.unload if leave else self._lifecycle.load)(found.name))
+        elif leave:
+            raise Forbidden("models of this server are not unloaded by its clients")
+        else:
+            self._asker.generates(message.model)
+        line = asked_nothing(message.model, shape, "unload" if leave else "load")
+        return HttpResponse(200, encoded(line), JSON if message.stream is False else JSON_LINES)
+
+    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
+        """Goes on when its client leaves."""
+        task = asyncio.get_running_loop().create_task(work)
+        self._under_way.add(task)
+        task.add_done_callback(self._under_way.discard)
+        return asyncio.shield(task)
 
     async def _answer(self, http: HttpRequest, message: Asked, generation: Generation, shape: Shape) -> HttpResponse:
         reply = await self._asker.ask(
@@ -107,15 +130,8 @@ async def _read(decoder: msgspec.json.Decoder[_T], http: HttpRequest, fields: Ma
     )
 
 
-def _loaded(message: Asked, found: Named, shape: Shape) -> HttpResponse:
-    """Raises `Unsupported` when the model is to be unloaded: that is an operator's decision."""
-    if _is_zero(message.keep_alive):
-        says = f"POST /v2/repository/models/{found.name}/unload unloads a model, and penstock stop does so"
-        raise Unsupported(f"keep_alive 0 unloads nothing here; {says}")
-    line = loaded(message.model, shape)
-    kind = JSON_LINES if message.stream is not False else b"application/json"
-    return HttpResponse(200, encoded(line), kind)
-
-
-def _is_zero(keep_alive: Any) -> bool:
-    return keep_alive in (0, "0", "0s", "0m", "0h")
+def is_zero(keep_alive: str | float | None) -> bool:
+    """Whether a duration is none at all."""
+    if isinstance(keep_alive, str):
+        return keep_alive.rstrip("nuµmsh") == "0"
+    return keep_alive == 0 and keep_alive is not None

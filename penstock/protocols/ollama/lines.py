@@ -122,10 +122,10 @@ def whole(lines: Iterable[Line]) -> Line:
     return answer
 
 
-def loaded(model: str, shape: Shape) -> Line:
-    """The answer to a request that says nothing, with which clients load a model before they need it."""
+def asked_nothing(model: str, shape: Shape, reason: str) -> Line:
+    """The answer to a request that says nothing, with which clients load a model before they need it, or unload it."""
     said: Line = {"message": {"role": "assistant", "content": ""}} if shape == "chat" else {"response": ""}
-    return {"model": model, "created_at": now(), **said, "done": True, "done_reason": "load"}
+    return {"model": model, "created_at": now(), **said, "done": True, "done_reason": reason}
 
 
 def encoded(line: Line) -> bytes:

@@ -16,7 +16,7 @@ _FIELDS = {
     "format": '"json" for any JSON object, or a JSON Schema',
     "options": "an object of sampling settings",
     "think": "true to reason first, false not to",
-    "keep_alive": "a duration, which changes nothing: models stay loaded until they are told to go",
+    "keep_alive": "a duration, which changes nothing but 0 where nothing is asked, which unloads the model",
     "logprobs": "true to have the log-probability of every token",
     "top_logprobs": "how many alternatives to show beside each token, 0 to 20",
     "timeout_ms": "the time to answer in milliseconds",

@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 import msgspec
 
-from penstock.core.errors import Forbidden, Internal, PenstockError, Unsupported
+from penstock.core.errors import BadInput, Forbidden, Internal, MissingExtra, PenstockError, SetupError, Unsupported
 from penstock.core.model import Models, State
 from penstock.core.request import Handler
 from penstock.protocols.aside import aside
@@ -112,7 +112,11 @@ class OllamaModels:
 
 
 async def _next(reports: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
-    return await anext(reports, None)
+    """The next report, or None after the last. What is wrong with the model asked for is wrong with the request."""
+    try:
+        return await anext(reports, None)
+    except SetupError as error:
+        raise (Unsupported if isinstance(error, MissingExtra) else BadInput)(error.message) from None
 
 
 async def _lines(
@@ -120,10 +124,10 @@ async def _lines(
 ) -> AsyncGenerator[bytes, None]:
     """The stream's bytes; an error is its last line."""
     try:
-        if first is not None:
-            yield encoded(first)
-        async for report in reports:
+        report = first
+        while report is not None:
             yield encoded(report)
+            report = await _next(reports)
     except PenstockError as error:
         yield encoded({"error": error.message, "code": error.code, "request_id": request_id})
     except Exception:

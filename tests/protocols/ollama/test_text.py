@@ -55,6 +55,19 @@ CALLS = [
 ]
 
 
+LOADS: list[str] = []
+
+
+class Lives:
+    """Notes what is loaded and unloaded."""
+
+    async def load(self, name: str) -> None:
+        LOADS.append(f"load {name}")
+
+    async def unload(self, name: str) -> None:
+        LOADS.append(f"unload {name}")
+
+
 @pytest.fixture(scope="module")
 def model() -> Scripted:
     return Scripted()
@@ -63,7 +76,7 @@ def model() -> Scripted:
 @pytest.fixture(scope="module")
 def served(model: Scripted) -> Iterator[Live]:
     def mount(routes: Any, models: Any) -> None:
-        OllamaText(model, models, system_clock).mount(routes)
+        OllamaText(model, models, system_clock, Lives()).mount(routes)
 
     with live(mount, llm(), llm("base", chat_template="")) as doors:
         yield doors
@@ -157,14 +170,15 @@ def test_logprobs(served: Live, model: Scripted) -> None:
 
 
 @pytest.mark.parametrize("path", ["/api/chat", "/api/generate"])
-def test_asking_for_nothing_finds_the_model_loaded(served: Live, model: Scripted, path: str) -> None:
+def test_asking_for_nothing_loads_and_unloads(served: Live, model: Scripted, path: str) -> None:
     asked = len(model.requests)
-    answer = served.json(path, {"model": "tiny", "stream": False})
-    assert (answer["done"], answer["done_reason"]) == (True, "load")
+    answer = served.json(path, {"model": "tiny:latest", "stream": False})
+    assert (answer["done"], answer["done_reason"], LOADS.pop()) == (True, "load", "load tiny")
+    for zero in (0, "0", "0s"):
+        answer = served.json(path, {"model": "tiny", "stream": False, "keep_alive": zero})
+        assert (answer["done_reason"], LOADS.pop()) == ("unload", "unload tiny")
+    assert served.refusal(path, {"model": "huge"})[0] == 404
     assert len(model.requests) == asked
-    status, told = served.refusal(path, {"model": "tiny", "keep_alive": 0})
-    assert status == 501
-    assert "/v2/repository/models/tiny/unload" in told["error"]
 
 
 # --- what is asked for
