@@ -14,7 +14,7 @@ from penstock.protocols.json_tensors import check_size
 _T = TypeVar("_T")
 _UNKNOWN = re.compile(r"unknown field `(.*?)`(?: - at `\$\.([^`]*)`)?$", re.DOTALL)
 _MISSING = re.compile(r"missing required field `(\w+)`$")
-_WRONG = re.compile(r"(.*) - at `\$\.(\w+)(.*)`$", re.DOTALL)
+_WRONG = re.compile(r"(.*) - at (?:`key` in )?`\$\.(\w+)(.*)`$", re.DOTALL)
 
 
 def read(decoder: msgspec.json.Decoder[_T], body: bytes | bytearray, fields: Mapping[str, str]) -> _T:
