@@ -38,8 +38,6 @@ class Checks:
 
     def request(self, generation: Generation) -> None:
         """Everything that can be told before the prompt is known. Raises `BadInput`."""
-        if not generation.messages and generation.prompt is None:
-            refuse("nothing was asked: there are neither messages nor a prompt", "messages")
         self._adapter(generation.adapter)
         self._sampling(generation.sampling)
         if generation.format is not None:
@@ -48,6 +46,11 @@ class Checks:
             refuse("log-probabilities of a prompt's own tokens are not to be had: leave out echo or logprobs", "echo")
         self._ids(generation.sampling.stop_token_ids, "stop_token_ids")
         self._ids(generation.sampling.logit_bias, "logit_bias")
+
+    def prompt(self, generation: Generation) -> None:
+        """That something was asked, in token ids that there are. Raises `BadInput`."""
+        if not generation.messages and generation.prompt is None:
+            refuse("nothing was asked: there are neither messages nor a prompt", "messages")
         if isinstance(generation.prompt, tuple):
             self._ids(generation.prompt, "prompt")
 
@@ -107,10 +110,10 @@ class Checks:
         most = asked.max_tokens or 0
         if room < 1:
             param = "messages" if generation.messages else "prompt"
-            raise _too_long(f"the prompt has {tokens} tokens, which leaves no room for an answer", context, param)
+            raise too_long(f"the prompt has {tokens} tokens, which leaves no room for an answer", context, param)
         if most > room:
             text = f"the prompt's {tokens} tokens and the {most} tokens of max_tokens make {tokens + most}"
-            raise _too_long(text, context, "max_tokens")
+            raise too_long(text, context, "max_tokens")
         if asked.min_tokens > (most or room):
             refuse(f"min_tokens: {asked.min_tokens} are more than the {most or room} that there may be", "min_tokens")
         return msgspec.structs.replace(asked, max_tokens=most or room, **self._defaults(asked))
@@ -129,7 +132,8 @@ def _offers(name: str, able: _Able) -> bool:
         return False
 
 
-def _too_long(text: str, context: int, param: str) -> ContextExceeded:
+def too_long(text: str, context: int, param: str) -> ContextExceeded:
+    """The error of a request that has no room in the context; `text` says why."""
     error = ContextExceeded(f"{text}; the model's context is {context} tokens, prompt and answer together")
     error.param = param
     return error

@@ -5,19 +5,29 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from penstock.core.generation import Call, Generation, Message, Tool
 from penstock.core.language import LanguageModel
-from penstock.runtimes.generation.checks import refuse
+from penstock.runtimes.generation.checks import refuse, too_long
 from penstock.runtimes.generation.contract import Tokenizer
+from penstock.runtimes.generation.detokenizer import adds_space, whole
 from penstock.runtimes.generation.marks.choice import thinks, tool_format
 
+_READ_AT_ONCE = 2**18
+"""Characters that are turned into tokens without a look at how many these will be."""
 _SHORT_ID = re.compile(r"[a-zA-Z0-9]{9}")
 SWITCHES = ("enable_thinking", "thinking")
 """Variables by which templates let one choose whether the model thinks."""
+
+
+class Prompt(NamedTuple):
+    """What sequences begin with. `tokens`: ids; `text`: as it was given or rendered."""
+
+    tokens: list[int]
+    text: str
 
 
 class Prompts:
@@ -26,6 +36,7 @@ class Prompts:
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer):
         self._model = model
         self._tokenizer = tokenizer
+        self._strip = adds_space(tokenizer)
         self._tool_format = tool_format(model)
         self._thinks = thinks(model)
         self._short_ids = self._tool_format == "mistral"
@@ -88,8 +99,23 @@ class Prompts:
         """The tools as templates know them; None where there are none to call."""
         return [_function(tool) for tool in offered(generation)] or None
 
-    def encode(self, text: str) -> list[int]:
-        """Token ids of a prompt, with the token that begins every text where the model has one."""
+    def prompt(self, generation: Generation, written: str | Sequence[int]) -> Prompt:
+        """The prompt of a text, or of token ids (whose text is only made where it is asked for)."""
+        if isinstance(written, str):
+            return Prompt(self.encode(written, param="messages" if generation.messages else "prompt"), written)
+        text = whole(self._tokenizer.pieces(), written, strip=self._strip) if generation.echo else ""
+        return Prompt(list(written), text)
+
+    def encode(self, text: str, *, param: str = "prompt") -> list[int]:
+        """Token ids of a text, with the one that begins every text where the model has one.
+
+        Raises `ContextExceeded` for a text that is so long that reading all of it would hold up everyone else.
+        """
+        beginning = max(_READ_AT_ONCE, 32 * self._model.context)
+        if len(text) > beginning:
+            count = len(self._tokenizer.encode(text[:beginning]))
+            if count > 2 * self._model.context:
+                raise too_long(f"the prompt has more than {count} tokens", self._model.context, param)
         tokens = self._tokenizer.encode(text)
         bos = self._model.bos
         if self._model.add_bos and bos is not None and tokens[:1] != [bos]:

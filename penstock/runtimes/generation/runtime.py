@@ -16,7 +16,6 @@ from penstock.core.signature import Signature
 from penstock.runtimes.generation.checks import Checks, refuse
 from penstock.runtimes.generation.constraint import grammar_of, must_call
 from penstock.runtimes.generation.contract import Progress, TokenEngine, Tokenizer
-from penstock.runtimes.generation.detokenizer import whole
 from penstock.runtimes.generation.engines import choice
 from penstock.runtimes.generation.marks.choice import tool_format
 from penstock.runtimes.generation.prompt import Prompts
@@ -27,14 +26,17 @@ from penstock.runtimes.generation.session import Prompt, Session
 SOON_S = 0.002
 """A renderer that wants to be looked at so soon is work to do now, in seconds."""
 
+READING_S = 0.2
+"""A step reads prompts for so long at most, so that answers under way go on."""
+
 News = tuple[int, Event | Generated | PenstockError]
 
 
 class LanguageRuntime:
     """Runs one language model for many requests at once; an `Engine` of runtimes/contract.py.
 
-    `create`: makes the engine of a name. A request waits for its template (rendered by a child process), becomes one sequence per choice in the engine, and
-    comes out as events.
+    A request waits for its template (rendered by a child process), becomes one sequence per choice in the engine, and
+    comes out as events. `create`: makes the engine of a name.
     """
 
     def __init__(self, create: Callable[[str], TokenEngine] = choice.create) -> None:
@@ -47,7 +49,7 @@ class LanguageRuntime:
         self._readings: Readings
         self._checks: Checks
         self._sessions: dict[int, Session] = {}
-        self._rendered: deque[tuple[Session, Prompt]] = deque()
+        self._rendered: deque[tuple[Session, str | Sequence[int]]] = deque()
         self._sequences: dict[int, tuple[Session, int]] = {}
         self._number = 0
         self._news: list[News] = []
@@ -100,12 +102,13 @@ class LanguageRuntime:
             if generation.messages:
                 self._render(session)
             else:
-                self._rendered.append((session, self._plain(generation)))
+                self._rendered.append((session, generation.prompt if generation.prompt is not None else ""))
         except PenstockError as error:
             self._fail(session, error)
 
     def _check(self, generation: Generation) -> None:
         self._prompts.check(generation)
+        self._checks.prompt(generation)
         if generation.count_only:
             return
         self._checks.request(generation)
@@ -118,13 +121,6 @@ class LanguageRuntime:
         self._renderer.start(
             session.id, prompts.messages(generation), prompts.tools(generation), prompts.variables(generation)
         )
-
-    def _plain(self, generation: Generation) -> Prompt:
-        prompt = generation.prompt
-        if isinstance(prompt, str):
-            return Prompt(self._prompts.encode(prompt), prompt)
-        tokens = list(prompt or ())
-        return Prompt(tokens, whole(self._tokenizer.pieces(), tokens) if generation.echo else "")
 
     def cancel(self, id: int) -> None:
         """Gives a request up, wherever it is."""
@@ -151,7 +147,8 @@ class LanguageRuntime:
     def step(self) -> list[News]:
         """Collects rendered prompts, begins what may begin, computes once."""
         self._collect()
-        while self._rendered:
+        until = time.monotonic() + READING_S
+        while self._rendered and time.monotonic() < until:
             self._enter(*self._rendered.popleft())
         if self._engine.busy:
             for progress in self._engine.step():
@@ -167,11 +164,12 @@ class LanguageRuntime:
             if isinstance(outcome, PenstockError):
                 self._fail(session, outcome)
             else:
-                self._rendered.append((session, Prompt(self._prompts.encode(outcome), outcome)))
+                self._rendered.append((session, outcome))
 
-    def _enter(self, session: Session, prompt: Prompt) -> None:
-        """A request whose prompt is known."""
+    def _enter(self, session: Session, written: str | Sequence[int]) -> None:
+        """A request whose prompt is written."""
         try:
+            prompt = self._prompts.prompt(session.generation, written)
             if session.generation.count_only:
                 self._count(session, prompt)
                 return

@@ -3,22 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import NamedTuple
 
 import msgspec
 
 from penstock.core.generation import Event, Generated, Generation, Sampling, Started, Usage
 from penstock.runtimes.generation.answer import Answer
 from penstock.runtimes.generation.contract import Progress
+from penstock.runtimes.generation.prompt import Prompt
 
 News = Event | Generated
-
-
-class Prompt(NamedTuple):
-    """What a session's sequences begin with. `tokens`: ids; `text`: as it was given or rendered."""
-
-    tokens: list[int]
-    text: str
 
 
 class Session:

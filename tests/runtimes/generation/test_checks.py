@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from typing import Any
 
@@ -62,6 +63,17 @@ def test_a_prompt_over_the_context(made: LanguageRuntime, generation: Generation
 def test_a_prompt_over_the_context_can_be_counted(made: LanguageRuntime) -> None:
     (events,) = ask(made, Generation(prompt=(5,) * 100, count_only=True))
     assert events[0].prompt_tokens == 100
+
+
+def test_a_text_of_many_times_the_context_is_refused_by_its_beginning(made: LanguageRuntime) -> None:
+    begun = time.perf_counter()
+    error = refusal(made, Generation(prompt="the fox " * 10**6))
+    assert isinstance(error, ContextExceeded)
+    assert time.perf_counter() - begun < 10
+
+
+def test_ids_that_cannot_be_shown(made: LanguageRuntime) -> None:
+    assert refusal(made, Generation(prompt=(10**6,), count_only=True, echo=True)).param == "prompt"
 
 
 def test_all_the_room_is_for_the_answer() -> None:
