@@ -81,7 +81,7 @@ def name_of(source: str, base: Path | None = None) -> str:
 
 def _name(found: Path | HubName | str) -> str:
     if isinstance(found, HubName):
-        return default_name(found.repo.rpartition("/")[2])
+        return default_name(re.sub(r"(?i)[-_.]gguf$", "", found.repo.rpartition("/")[2]))
     return default_name(found if isinstance(found, str) else found.name)
 
 

@@ -18,7 +18,7 @@ _PLAIN = (
 # And what it derives from them: model_quantized.onnx, model_O2.onnx, openvino_model_qint8_quantized.xml.
 _VARIANTS = ("model_", "openvino_model_")
 _NOT_SERVED = {
-    ".gguf": "a language model in GGUF", ".h5": "TensorFlow weights", ".msgpack": "Flax weights", ".ot": "Rust weights",
+    ".h5": "TensorFlow weights", ".msgpack": "Flax weights", ".ot": "Rust weights",
     ".bin": "a pickle, in pieces", ".pt": "a pickle", ".pth": "a pickle", ".ckpt": "a pickle",
     ".tflite": "TensorFlow Lite", ".mlmodel": "Core ML", ".safetensors": "weights under another name",
 }  # fmt: skip

@@ -237,7 +237,7 @@ def test_what_is_not_there(hub: Hub, files: dict[str, bytes]) -> None:
 @pytest.mark.parametrize(
     ("change", "reason"),
     [
-        ({"config.json": b'{"architectures": ["LlamaForCausalLM"], "vocab_size": 9}', "modules.json": None}, "later"),
+        ({"config.json": b'{"architectures": ["LlamaForCausalLM"], "vocab_size": 9}', "modules.json": None}, "layers"),
         ({"tokenizer.json": None}, "no tokenizer.json"),
         ({"config.json": b"{"}, "config.json is damaged"),
         ({WEIGHTS: None}, "only as a pickle .* is not downloaded. .*@refs/pr/1"),
@@ -260,8 +260,8 @@ def test_code_of_a_repository(hub: Hub, files: dict[str, bytes]) -> None:
 
 @pytest.mark.usefixtures("here")
 def test_formats_that_are_not_served(hub: Hub) -> None:
-    hub.add("org/llama", {"llama.gguf": b"GGUF" * 1000})
-    refused("hf:org/llama/llama.gguf", r"llama\.gguf is not served here")
+    hub.add("org/keras", {"model.h5": b"HDF" * 1000})
+    refused("hf:org/keras/model.h5", r"model\.h5 is not served here")
     assert not any(asked.path.startswith("/cdn/") for asked in hub.asked)
 
 

@@ -1,8 +1,9 @@
-"""The process that downloads: one request as a line of JSON on standard input, one answer on standard output.
+"""The process that downloads: one request as a line of JSON on standard input, one answer on standard output
+(after lines that tell how far it is, if they are wanted).
 
     python -m penstock.repository.hub
 
-Progress and notices go to standard error. The process ends when its standard input does.
+Progress for people and notices go to standard error. The process ends when its standard input does.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ import msgspec
 
 from penstock.core.errors import SetupError
 from penstock.repository.hub.messages import Answer, Refused, Request
+from penstock.repository.hub.progress import telling
 
 
 def main() -> int:
@@ -24,12 +26,13 @@ def main() -> int:
     os.dup2(2, 1)
     request = msgspec.json.decode(sys.stdin.buffer.readline(), type=Request)
     threading.Thread(target=_end_with_parent, daemon=True).start()
-    try:
-        data = msgspec.json.encode(_answer(request))
-    except KeyboardInterrupt:
-        return 130
     with os.fdopen(answers, "wb") as out:
-        out.write(data)
+        try:
+            with telling(out, request.progress):
+                data = msgspec.json.encode(_answer(request))
+        except KeyboardInterrupt:
+            return 130
+        out.write(data + b"\n")
     return 0
 
 

@@ -12,6 +12,7 @@ from typing import Any
 from penstock.core.errors import ModelFileError
 from penstock.repository.digests import DESCRIPTION
 from penstock.repository.formats import FORMATS
+from penstock.repository.hub import languages
 from penstock.repository.hub.blobs import detach
 from penstock.repository.hub.listing import Listing, listed
 from penstock.repository.hub.messages import Fetched, Request
@@ -54,12 +55,15 @@ def _obtain(request: Request, listing: Listing) -> Fetched:
     names = listing.names()
     if request.file is not None and request.file not in names:
         raise ModelFileError(f"{request.repo} has no file {request.file}{_known(names)}")
+    if request.language and (found := languages.obtain(request, listing, names)) is not None:
+        return found
     if request.text and (request.file is None or _is_text(names, request.file)):
         return _text(request, listing, names)
     file = choose(names).file if request.file is None else request.file
     check_served(file)
-    _download_weights(listing, [file, *beside(names, file)])
-    return Fetched(str(listing.snapshot), file, listing.commit, text=False)
+    files = [file, *beside(names, file)]
+    _download_weights(listing, files)
+    return Fetched(str(listing.snapshot), file, listing.commit, text=False, files=files)
 
 
 def _download_weights(listing: Listing, names: Sequence[str]) -> None:
@@ -82,16 +86,18 @@ def _is_text(names: Collection[str], file: str) -> bool:
 def _text(request: Request, listing: Listing, names: Collection[str]) -> Fetched:
     if "config.json" not in names and "modules.json" not in names:
         raise ModelFileError(f"{request.repo} has no config.json; name a file of it (hf:org/name/file){_known(names)}")
-    download(listing, [name for name in names if _DESCRIBES.fullmatch(name)])
+    description = [name for name in names if _DESCRIBES.fullmatch(name)]
+    download(listing, description)
     # Refused before anything large is downloaded.
     describe(listing.snapshot, request.options)
     home = home_of(listing.snapshot)
     inner = _inside(names, home.relative_to(listing.snapshot))
     chosen = choose(inner, request.file)
     _check(chosen, home, request.repo)
-    files = _weights(listing, home, chosen, inner)
-    _download_weights(listing, [(home / file).relative_to(listing.snapshot).as_posix() for file in files])
-    return Fetched(str(listing.snapshot), chosen.file, listing.commit, text=True)
+    weights = _weights(listing, home, chosen, inner)
+    files = [(home / file).relative_to(listing.snapshot).as_posix() for file in weights]
+    _download_weights(listing, files)
+    return Fetched(str(listing.snapshot), chosen.file, listing.commit, text=True, files=[*description, *files])
 
 
 def _inside(names: Collection[str], folder: Path) -> list[str]:

@@ -1,4 +1,4 @@
-"""Names of files on the Hugging Face hub: hf:org/name[@revision][/file]."""
+"""Names of models and files on the Hugging Face hub: hf:org/name[@revision][/file], hf:org/name[@revision][:Q4_K_M]."""
 
 from __future__ import annotations
 
@@ -8,19 +8,24 @@ from urllib.parse import unquote
 
 from penstock.core.errors import ModelFileError
 
-_SCHEME = re.compile(r"hf:(?://)?", re.IGNORECASE)
+# As people know it from elsewhere: hf.co/org/name as Ollama writes it, and the address of a model's page.
+_SCHEME = re.compile(r"hf:(?://)?|(?:https?://)?(?:hf\.co|(?:www\.)?huggingface\.co)/", re.IGNORECASE)
+_QUANTIZATION = re.compile(r"(.*):([A-Za-z][A-Za-z0-9_-]{0,31})", re.DOTALL)
+_PAGE = re.compile(r"/(?:blob|resolve|tree)/([^/]+)(?:/(.+?))?(?:\?.*)?", re.DOTALL)
 _PART = re.compile(r"[A-Za-z0-9_](?:[A-Za-z0-9._-]{0,95})")
 # Branches and tags hold no slash here, except the hub's own: refs/pr/3, refs/convert/onnx (or refs%2Fpr%2F3).
 _REVISION = re.compile(r"(refs/[a-z]+/[^/]+|[^/]+)(?:/(.*))?", re.DOTALL)
-_COMMON = "write hf:org/name, hf:org/name@revision or hf:org/name/file"
+_COMMON = "write hf:org/name, hf:org/name@revision, hf:org/name/file or hf:org/name:Q4_K_M"
 
 
 class HubName(NamedTuple):
-    """`repo`: "org/name". `revision`: a branch, tag or commit; None: the main branch. `file`: None: what it means."""
+    """`repo`: "org/name". `revision`: a branch, tag or commit; None: the main branch. `file`: None: what it means.
+    `quantization`: of the GGUF file that is meant."""
 
     repo: str
     revision: str | None = None
     file: str | None = None
+    quantization: str | None = None
 
 
 def is_hub(source: str) -> bool:
@@ -30,7 +35,7 @@ def is_hub(source: str) -> bool:
 
 def parse(source: str) -> HubName:
     """A source on the hub. Raises `ModelFileError` that says how one is written."""
-    text = _SCHEME.sub("", source, count=1)
+    text, quantization = _split(_SCHEME.sub("", source, count=1))
     org, _, rest = text.partition("/")
     name, mark, tail = re.match(r"([^@/]*)([@/]?)(.*)", rest, re.DOTALL).groups()  # type: ignore[union-attr]
     if not org or not name:
@@ -38,8 +43,21 @@ def parse(source: str) -> HubName:
     for part in (org, name):
         if _PART.fullmatch(part) is None or ".." in part or "--" in part or part.endswith((".git", ".", "-")):
             raise ModelFileError(f"{part[:100]!r} cannot be a name on the hub; {_COMMON}")
+    page = _PAGE.fullmatch(f"/{tail}") if source.lower().startswith("http") else None
+    if page is not None:
+        return HubName(f"{org}/{name}", page.group(1), checked_file(page.group(2)), quantization)
     revision, file = _revision(tail) if mark == "@" else (None, tail if mark else None)
-    return HubName(f"{org}/{name}", revision, checked_file(file))
+    if quantization is not None and file is not None:
+        raise ModelFileError(f"{source[:200]} names a file and a quantization; one is enough")
+    return HubName(f"{org}/{name}", revision, checked_file(file), quantization)
+
+
+def _split(text: str) -> tuple[str, str | None]:
+    """A quantization stands behind the last colon, where Ollama's tags do; "latest" is none."""
+    match = _QUANTIZATION.fullmatch(text)
+    if match is None:
+        return text, None
+    return match.group(1), None if match.group(2) == "latest" else match.group(2)
 
 
 def _revision(tail: str) -> tuple[str, str | None]:

@@ -8,7 +8,7 @@ from glob import escape
 from pathlib import Path
 
 from penstock.core.errors import ModelFileError, SetupError
-from penstock.repository.hub import blobs
+from penstock.repository.hub import blobs, progress
 from penstock.repository.hub.listing import Entry, Listing
 
 MARGIN = 64 * 2**20
@@ -28,7 +28,9 @@ def download(listing: Listing, names: Iterable[str]) -> None:
     new = [entry for entry in entries if not blobs.cached(listing, entry)]
     _check_room(listing, new)
     for entry in new:
+        progress.watch(listing, entry, new)
         blobs.fetch_large(listing, entry)
+    progress.watch_no_more()
     if any(not (listing.snapshot / entry.name).is_file() for entry in entries) or not _noted(listing):
         _place(listing, entries)
     for entry in new:
