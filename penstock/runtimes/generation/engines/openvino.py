@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from typing import Any
 
 import numpy as np
 
@@ -12,6 +13,7 @@ from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
 from penstock.runtimes.generation.contract import Capabilities, Progress, Tokenizer
 from penstock.runtimes.generation.engines import openvino_sampling, openvino_settings
+from penstock.runtimes.generation.engines.openvino_guesses import guessed
 from penstock.runtimes.generation.engines.openvino_prompts import Pace, Waiting, plan
 from penstock.runtimes.generation.engines.openvino_sequence import Sequence
 from penstock.runtimes.generation.engines.openvino_settings import BLOCK
@@ -56,10 +58,13 @@ class OpenvinoEngine:
         config = openvino_sampling.config(self._genai, sampling, room, self._model.eos)
         if grammar:
             openvino_sampling.constrain(self._genai, config, sampling, grammar)
+        keys = self._blocks.keys(prompt) if self._caching else []
+        self._waiting.append(Sequence(id, prompt, self._speculating(config), sampling, keys))
+
+    def _speculating(self, config: Any) -> Any:
         if self._model.speculative:
             openvino_sampling.speculate(config, self._model, self._options.max_ngram)
-        keys = self._blocks.keys(prompt) if self._caching else []
-        self._waiting.append(Sequence(id, prompt, config, sampling, keys))
+        return config
 
     def _check(self, prompt: list[int], sampling: Sampling, room: int) -> None:
         if not prompt:
@@ -129,7 +134,8 @@ class OpenvinoEngine:
             self._queries += len(sequence.prompt)
             self._hits += sequence.cached
         if end < len(sequence.prompt):
-            part = Sequence(-1, sequence.prompt[:end], openvino_sampling.part(self._genai), Sampling(), sequence.keys)
+            config = self._speculating(openvino_sampling.part(self._genai))
+            part = Sequence(-1, sequence.prompt[:end], config, Sampling(), sequence.keys)
             self._add(part)
             self._leaving.append(part)
             return
@@ -147,6 +153,7 @@ class OpenvinoEngine:
         sequence.handle = self._pipeline.add_request(sequence.owner, tensor, sequence.config)
 
     def _read(self, sequence: Sequence) -> Progress | None:
+        guesses = self._guessed(sequence)
         progress = sequence.read()
         if progress is None:
             return None
@@ -154,7 +161,7 @@ class OpenvinoEngine:
         if progress.finished:
             del self._running[sequence.id]
             self._drop(sequence) if sequence.running else self._blocks.release(sequence.owner)
-        return progress if not self._model.speculative else progress._replace(draft=self._guessed(sequence, progress))
+        return progress._replace(draft=guesses)
 
     def _grow(self, sequence: Sequence) -> None:
         """Writes into the books what generated tokens filled."""
@@ -162,9 +169,12 @@ class OpenvinoEngine:
             sequence.keys = self._blocks.keys(sequence.text[: sequence.computed])
             self._blocks.grow(sequence.owner, sequence.keys, sequence.computed)
 
-    def _guessed(self, sequence: Sequence, progress: Progress) -> int:
-        """Tokens that were guessed for this step. The first token comes without."""
-        return 0
+    def _guessed(self, sequence: Sequence) -> int:
+        """Tokens that were guessed for the step that was; its first token comes without."""
+        if not self._model.speculative or not sequence.begun:
+            return 0
+        room = sequence.config.max_new_tokens - len(sequence.text) + len(sequence.prompt)
+        return guessed(sequence.text, room, self._model, self._options.max_ngram)
 
     def _see_off(self) -> None:
         """Parts of prompts that are done, and sequences that were given up before they had a token, go."""

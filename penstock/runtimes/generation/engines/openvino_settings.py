@@ -115,8 +115,8 @@ def _speculation(library: Any, model: LanguageModel, properties: dict[str, Any])
         return {}
     if model.speculative == LOOKUP:
         return {LOOKUP: True}
-    if not Path(model.speculative).exists():
-        raise ConfigError('there is no draft model where "speculative" says; it takes prompt_lookup or a path')
+    if not (Path(model.speculative) / "openvino_model.xml").is_file():
+        raise ConfigError('"speculative" takes prompt_lookup, or the path of an OpenVINO IR folder with a draft model')
     try:
         return {"draft_model": library.draft_model(model.speculative, "CPU", **properties)}
     except Exception as error:

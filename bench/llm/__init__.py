@@ -1,0 +1,1 @@
+"""Language models measured: speed against llama-server, exactness against transformers."""
