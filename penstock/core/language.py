@@ -17,7 +17,7 @@ class LanguageModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     `hidden_size`, `heads`, `kv_heads`, `head_size`, `vocab_size`, `bos`, `add_bos`, `eos` (ids that end an
     answer), `quantization` ("Q4_0", "F16", "bf16"; "Q4_K_M, Q5_0" where tensors are of kinds that its name does not
     say), `rope` (how positions are scaled: "yarn", "linear", "llama3"; "" for not at all), `experts` (of a mixture; 0
-    for none), `parts` (files that hold the weights), `chat_template` (Jinja; "" for none), `defaults` (sampling settings
+    for none), `tied` (one table of embeddings serves at both ends), `parts` (files that hold the weights), `chat_template` (Jinja; "" for none), `defaults` (sampling settings
     that the model recommends), `license`, `title`, `tokenizer` (its file, where it is not inside the model file).
     `tool_format`, `reasoning`: how its answers mark tool calls and thoughts; auto: by the template.
 
@@ -44,6 +44,7 @@ class LanguageModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     quantization: str = ""
     rope: str = ""
     experts: int = 0
+    tied: bool = False
     parts: int = 1
     chat_template: str = ""
     tokenizer: str = ""
