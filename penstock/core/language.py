@@ -13,13 +13,14 @@ EngineName = Literal["auto", "openvino", "llamacpp", "vllm", "transformers"]
 class LanguageModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
     """How to read, run and understand one language model. Travels as the options of its `ModelSpec`.
 
-    What the files say: `architecture` ("llama"), `parameters`, `weights_bytes`, `trained_context` (tokens), `layers`,
-    `hidden_size`, `heads`, `kv_heads`, `head_size`, `vocab_size`, `bos`, `add_bos`, `eos` (ids that end an
-    answer), `quantization` ("Q4_0", "F16", "bf16"; "Q4_K_M, Q5_0" where tensors are of kinds that its name does not
-    say), `rope` (how positions are scaled: "yarn", "linear", "llama3"; "" for not at all), `experts` (of a mixture; 0
-    for none), `tied` (one table of embeddings serves at both ends), `parts` (files that hold the weights), `chat_template` (Jinja; "" for none), `defaults` (sampling settings
-    that the model recommends), `license`, `title`, `tokenizer` (its file, where it is not inside the model file).
-    `tool_format`, `reasoning`: how its answers mark tool calls and thoughts; auto: by the template.
+    What the files say: `architecture` ("llama"), `parameters`, `weights_bytes`, `trained_context` (tokens),
+    `layers`, `hidden_size`, `heads`, `kv_heads`, `head_size`, `vocab_size`, `bos`, `add_bos`, `eos` (ids that end
+    an answer), `quantization` ("Q4_0", "F16", "bf16"; "Q4_K_M, Q5_0" where tensors are of kinds that its name does
+    not say), `rope` (how positions are scaled: "yarn", "linear", "llama3"; "" for not at all), `experts` (of a
+    mixture; 0 for none), `tied` (one table of embeddings serves at both ends), `parts` (files that hold the
+    weights), `chat_template` (Jinja; "" for none), `defaults` (sampling settings that the model recommends),
+    `license`, `title`, `tokenizer` (its file, where it is not inside the model file). `tool_format`, `reasoning`:
+    how its answers mark tool calls and thoughts; auto: by the template.
 
     What a person sets: `engine`, and `reason`, why it was chosen; `context` (tokens of prompt and answer together; 0:
     what the model was trained on, as far as memory allows); `sequences` (answers generated at once); `kv_precision`;
