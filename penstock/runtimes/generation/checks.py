@@ -40,8 +40,6 @@ class Checks:
         """Everything that can be told before the prompt is known. Raises `BadInput`."""
         self._adapter(generation.adapter)
         self._sampling(generation.sampling)
-        if generation.format is not None:
-            self._need(lambda can: can.grammar, "make answers follow a schema", "response_format")
         if generation.echo and generation.sampling.logprobs is not None:
             refuse("log-probabilities of a prompt's own tokens are not to be had: leave out echo or logprobs", "echo")
         self._ids(generation.sampling.stop_token_ids, "stop_token_ids")
@@ -76,7 +74,7 @@ class Checks:
 
     def grammar(self, param: str) -> None:
         """Raises `BadInput` unless answers can be made to follow a grammar."""
-        self._need(lambda can: can.grammar, "make answers follow a grammar", param)
+        self._need(lambda can: can.grammar, "make answers follow a schema or call tools on demand", param)
 
     def _need(self, able: _Able, deed: str, param: str) -> None:
         if able(self._can):

@@ -1,23 +1,79 @@
-"""Which grammar an answer has to follow: of a schema, or of tool calls."""
+"""Which grammar an answer has to follow: of a schema, of tool calls, or none."""
 
 from __future__ import annotations
 
+from typing import Any
+
 from penstock.core.generation import Generation
+from penstock.core.language import LanguageModel
 from penstock.runtimes.generation.checks import refuse
+from penstock.runtimes.generation.contract import Tokenizer
+from penstock.runtimes.generation.grammars import after_thoughts, either, perhaps
+from penstock.runtimes.generation.marks.choice import call_format, thinks, tool_format
+from penstock.runtimes.generation.marks.think import CLOSE
 from penstock.runtimes.generation.prompt import offered
+from penstock.runtimes.generation.reading import opened
 
 
-def grammar_of(generation: Generation, tool_format: str) -> str:
-    """GBNF whose `root` is the answer; "" where it is free. Raises `BadInput` for schemas that cannot be enforced."""
-    called = must_call(generation)
-    if not called and generation.format is None:
-        return ""
-    from penstock.runtimes.generation.grammar import calls_grammar, schema_grammar
+class Constraints:
+    """Makes the grammars of one model's answers."""
 
-    if called:
-        tools = offered(generation)
-        return str(calls_grammar(tool_format, tools, generation.tool_choice, generation.parallel_calls))
-    return str(schema_grammar(generation.format))
+    def __init__(self, model: LanguageModel, tokenizer: Tokenizer):
+        self._tool_format = tool_format(model)
+        self._calls = call_format(self._tool_format)
+        marks = {tokenizer.pieces()[token] for token in tokenizer.control}
+        self._thinks = thinks(model)
+        self._silent = CLOSE.encode() in marks
+
+    def of(self, generation: Generation) -> str:
+        """GBNF whose `root` is the answer without thoughts; "" where it is free.
+
+        Raises `BadInput` for schemas that cannot be enforced, and for tools that are not there.
+        """
+        if must_call(generation):
+            return self._calls_of(generation)
+        if generation.format is not None:
+            schema = _schema(generation.format)
+            return either(schema, self._calls_of(generation)) if offered(generation) else schema
+        return self._free(generation) if wanted_by(generation) else ""
+
+    def _calls_of(self, generation: Generation) -> str:
+        from penstock.runtimes.generation.grammar import calls_grammar
+
+        choice = generation.tool_choice if must_call(generation) else "required"
+        return calls_grammar(self._tool_format, offered(generation), choice, generation.parallel_calls)
+
+    def _free(self, generation: Generation) -> str:
+        assert self._calls is not None
+        return perhaps(self._calls_of(generation), self._calls.opening, bare=self._calls.bare)
+
+    def close(self, generation: Generation, prompt: str) -> str:
+        """What is added to a prompt that ends inside of thoughts when a grammar follows that cannot end them."""
+        return f"\n{CLOSE}\n\n" if self._silent and self._thinking(generation) and opened(prompt) else ""
+
+    def whole(self, grammar: str, generation: Generation, prompt: str) -> str:
+        """The grammar of all that follows a prompt: thoughts are free."""
+        if not grammar or self._silent or not self._thinking(generation):
+            return grammar
+        return after_thoughts(grammar, opened=opened(prompt))
+
+    def _thinking(self, generation: Generation) -> bool:
+        return self._thinks and bool(generation.messages)
+
+
+def _schema(wanted: dict[str, Any]) -> str:
+    from penstock.runtimes.generation.grammar import schema_grammar
+
+    return schema_grammar(wanted)
+
+
+def wanted_by(generation: Generation) -> str:
+    """The field of a request that takes a grammar; "" where none does. Raises like `must_call`."""
+    if must_call(generation):
+        return "tool_choice"
+    if generation.format is not None:
+        return "response_format"
+    return "tools" if any(tool.strict for tool in offered(generation)) else ""
 
 
 def must_call(generation: Generation) -> bool:

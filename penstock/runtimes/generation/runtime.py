@@ -14,10 +14,9 @@ from penstock.core.language import GENERATION, LanguageModel
 from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature
 from penstock.runtimes.generation.checks import Checks, refuse
-from penstock.runtimes.generation.constraint import grammar_of, must_call
+from penstock.runtimes.generation.constraint import Constraints, wanted_by
 from penstock.runtimes.generation.contract import Progress, TokenEngine, Tokenizer
 from penstock.runtimes.generation.engines import choice
-from penstock.runtimes.generation.marks.choice import tool_format
 from penstock.runtimes.generation.prompt import Prompts
 from penstock.runtimes.generation.reading import Readings
 from penstock.runtimes.generation.rendering.renderer import Renderer
@@ -60,7 +59,7 @@ class LanguageRuntime:
         self._engine = self._create(model.engine)
         self._tokenizer = self._engine.load(spec, model)
         self._prompts = Prompts(model, self._tokenizer)
-        self._tool_format = tool_format(model)
+        self._constraints = Constraints(model, self._tokenizer)
         self._readings = Readings(model, self._tokenizer)
         self._checks = Checks(model.engine, self._engine.can, model, len(self._tokenizer.pieces()))
         if model.chat_template:
@@ -98,7 +97,7 @@ class LanguageRuntime:
         session = Session(id, generation, alone=self._model.prefix_cache)
         self._sessions[id] = session
         try:
-            self._check(generation)
+            self._check(session)
             if generation.messages:
                 self._render(session)
             else:
@@ -106,14 +105,16 @@ class LanguageRuntime:
         except PenstockError as error:
             self._fail(session, error)
 
-    def _check(self, generation: Generation) -> None:
+    def _check(self, session: Session) -> None:
+        generation = session.generation
         self._prompts.check(generation)
         self._checks.prompt(generation)
         if generation.count_only:
             return
         self._checks.request(generation)
-        if must_call(generation):
-            self._checks.grammar("tool_choice")
+        if field := wanted_by(generation):
+            self._checks.grammar(field)
+            session.grammar = self._constraints.of(generation)
 
     def _render(self, session: Session) -> None:
         generation, prompts = session.generation, self._prompts
@@ -169,14 +170,18 @@ class LanguageRuntime:
     def _enter(self, session: Session, written: str | Sequence[int]) -> None:
         """A request whose prompt is written."""
         try:
-            prompt = self._prompts.prompt(session.generation, written)
-            if session.generation.count_only:
+            generation = session.generation
+            if session.grammar and isinstance(written, str):
+                written += self._constraints.close(generation, written)
+            prompt = self._prompts.prompt(generation, written)
+            if generation.count_only:
                 self._count(session, prompt)
                 return
             if not prompt.tokens:
                 refuse("the prompt is empty", "prompt")
-            sampling = self._checks.filled(session.generation, len(prompt.tokens))
-            session.enter(prompt, sampling, grammar_of(session.generation, self._tool_format))
+            sampling = self._checks.filled(generation, len(prompt.tokens))
+            grammar = self._constraints.whole(session.grammar, generation, prompt.text)
+            session.enter(prompt, sampling, grammar)
             self._begin(session)
         except PenstockError as error:
             self._fail(session, error)
