@@ -1,4 +1,4 @@
-"""A server with text models from Hugging Face folders, for the clients that embed and rerank."""
+"""Servers for clients: one with text models from Hugging Face folders, one with a language model that talks."""
 
 from __future__ import annotations
 
@@ -28,4 +28,19 @@ def library(minilm_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PENSTOCK_CACHE", str(minilm_cache))
         with servers.configured(models, ready_s=110, aliases=aliases) as server:
+            yield server
+
+
+TINY = Path(__file__).parents[2] / "penstock" / "cli" / "demo" / "tiny.gguf"
+"""A language model that knows an invented world."""
+
+
+@pytest.fixture(scope="session")
+def talking(minilm_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
+    """The tiny language model, and a model that embeds beside it."""
+    folder = tmp_path_factory.mktemp("talking")
+    models = {"tiny": {"source": str(TINY)}, "embedder": hf_folders.embedder(folder / "embedder")}
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PENSTOCK_CACHE", str(minilm_cache))
+        with servers.configured(models, ready_s=110, aliases={"gpt-4o-mini": "tiny"}) as server:
             yield server
