@@ -1,0 +1,115 @@
+"""Which server answers for a model: one that runs, or one of the command's own."""
+
+from __future__ import annotations
+
+import contextlib
+import sys
+from collections.abc import Iterator
+from typing import Any
+
+from penstock.cli.chat import own
+from penstock.cli.chat.server import DEFAULT_URL, Server, given_url
+from penstock.core.errors import SetupError, UnknownModel
+
+LATEST = ":latest"
+
+
+@contextlib.contextmanager
+def reach(model: str, url: str | None) -> Iterator[tuple[Server, str]]:
+    """A server that answers for the model, and the model's name there.
+
+    A server that runs is asked first: the one at `url`, at $PENSTOCK_URL, or on this machine. Where it does not serve
+    the model, a pulled model, a file or a source on the hub gets a server of its own, which ends with the block.
+    Raises `SetupError` saying what would work.
+    """
+    named = given_url(url)
+    server = Server(named or DEFAULT_URL)
+    there = server.answers()
+    if named is not None and not there:
+        raise SetupError(f"nothing answers at {named}: start it with penstock serve MODEL, or name another with --url")
+    if there and (name := served(server, model)) is not None:
+        yield server, name
+        return
+    source = source_of(model)
+    if source is None:
+        raise SetupError(_nowhere(model, server if there else None))
+    from penstock.repository.sources import name_of
+
+    name = name_of(source)
+    with Waiting(name) as waiting, own.serving(source, name, waiting.tick) as at:
+        waiting.done()
+        yield Server(at), name
+
+
+def served(server: Server, model: str) -> str | None:
+    """The name by which a server knows the model, loaded if need be; None when it does not serve it."""
+    models: dict[str, dict[str, Any]] = {found["name"]: found for found in server.models()}
+    plain = model.removesuffix(LATEST)
+    base = next((name for name in (model, plain, plain.rpartition(":")[0]) if name in models), None)
+    if base is None:
+        return None if not _alias(server, plain) else plain
+    if models[base]["state"] == "UNAVAILABLE":
+        server.load(base)
+    return model if base != plain else plain
+
+
+def _alias(server: Server, name: str) -> bool:
+    from urllib.parse import quote
+
+    try:
+        server.get(f"/models/{quote(name, '')}")
+    except UnknownModel:
+        return False
+    return True
+
+
+class Waiting:
+    """A line on standard error while a model loads, if that is a terminal."""
+
+    def __init__(self, name: str):
+        self._status: Any = None
+        self._name = name
+
+    def __enter__(self) -> Waiting:
+        return self
+
+    def tick(self) -> None:
+        """Still loading."""
+        if self._status is None and sys.stderr.isatty():
+            from rich.console import Console
+
+            self._status = Console(stderr=True).status(f"loading {self._name}")
+            self._status.start()
+
+    def done(self) -> None:
+        """Loaded."""
+        if self._status is not None:
+            self._status.stop()
+            self._status = None
+
+    def __exit__(self, *_: object) -> None:
+        self.done()
+
+
+def _nowhere(model: str, server: Server | None) -> str:
+    """What a person may do when the model is nowhere."""
+    says = f"{model[:128]!r} is no pulled model (penstock ls), no file and no source such as hf:org/name"
+    if server is None:
+        return f"{says}, and no server runs at {DEFAULT_URL}"
+    names = ", ".join(sorted({found["name"] for found in server.models()})[:10])
+    return f"{says}; {server.url} serves {names}"
+
+
+def source_of(model: str) -> str | None:
+    """What `penstock serve` takes for a model that is not served: a file, a folder, a source on the hub, or the place
+    of a pulled model; None when it is none of these."""
+    from pathlib import Path
+
+    from penstock.repository.hub.names import is_hub
+
+    if is_hub(model) or Path(model).expanduser().exists():
+        return model
+    from penstock.repository.library import find
+
+    found = find(model.removesuffix(LATEST))
+    return None if found is None else str(found.path)

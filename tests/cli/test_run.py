@@ -1,0 +1,226 @@
+"""`penstock run` as a person and a pipe use it: real processes, against a server that runs."""
+
+from __future__ import annotations
+
+import json
+import signal
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from penstock.core.clock import system_clock
+from penstock.core.errors import ContextExceeded, WorkerLost
+from penstock.core.generation import Generated, Message, Reasoning, Started, Stopped, Text, Usage
+from penstock.protocols.ollama.door import OllamaText
+from penstock.protocols.ollama.models import OllamaModels
+from penstock.protocols.operations import Operations
+from tests.cli.person import COMMAND, at_terminal, environment
+from tests.protocols.scripted import HELLO, Live, Scripted, live, llm
+from tests.servers import eventually
+
+LONG = (Started(5), *(step for index in range(200) for step in (Text(0, f"word{index} "), 0.05)))
+
+
+@pytest.fixture(scope="module")
+def model() -> Scripted:
+    return Scripted()
+
+
+@pytest.fixture(scope="module")
+def served(model: Scripted) -> Iterator[Live]:
+    def mount(routes: Any, models: Any) -> None:
+        OllamaText(model, models, system_clock).mount(routes)
+        OllamaModels(model, models, "9.9").mount(routes)
+        Operations(models, lambda: b"", "9.9").mount(routes)
+
+    with live(mount, llm()) as doors:
+        yield doors
+
+
+@pytest.fixture(autouse=True)
+def _hello(model: Scripted) -> None:
+    model.steps = HELLO
+
+
+@pytest.fixture
+def env(served: Live, tmp_path: Path) -> dict[str, str]:
+    return environment(tmp_path, PENSTOCK_URL=served.url)
+
+
+def run(*arguments: str, env: dict[str, str], piped: str | None = None) -> subprocess.CompletedProcess[str]:
+    given: dict[str, Any] = {"stdin": subprocess.DEVNULL} if piped is None else {"input": piped}
+    command = [*COMMAND, "run", *arguments]
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=env, **given)
+
+
+def test_a_question_as_argument(model: Scripted, env: dict[str, str]) -> None:
+    options = ("--system", "Be brief.", "--max-tokens", "9", "--temperature", "0", "--seed", "3", "--no-think")
+    said = run("tiny", "What", "is it?", *options, env=env)
+    assert (said.returncode, said.stdout) == (0, "Hello 🚲\n")
+    assert said.stderr.startswith("3 tokens in ")
+    generation = model.generation
+    assert generation.messages == (Message("system", "Be brief."), Message("user", "What is it?"))
+    sampling = generation.sampling
+    assert (sampling.max_tokens, sampling.temperature, sampling.seed, generation.think) == (9, 0, 3, False)
+
+
+def test_a_question_through_a_pipe(model: Scripted, env: dict[str, str]) -> None:
+    assert run("tiny", env=env, piped="What is it?\n").stdout == "Hello 🚲\n"
+    assert model.generation.messages[-1].content == "What is it?"
+    run("tiny", "In short:", env=env, piped="a long\ntext\n")
+    assert model.generation.messages[-1].content == "In short:\n\na long\ntext"
+
+
+def test_json_for_programs(model: Scripted, env: dict[str, str]) -> None:
+    model.steps = (Started(5), Reasoning(0, "hm"), *HELLO[1:])
+    said = run("tiny", "What is it?", "--json", env=env)
+    found = json.loads(said.stdout)
+    assert said.stderr == ""
+    assert (found["model"], found["text"], found["thinking"], found["reason"]) == ("tiny", "Hello 🚲", "hm", "stop")
+    assert (found["prompt_tokens"], found["tokens"]) == (5, 3)
+
+
+def test_a_pipe_gets_the_answer_alone(model: Scripted, env: dict[str, str]) -> None:
+    model.steps = (Started(5), Reasoning(0, "hm"), Text(0, "a\x1b[31mb\n"), *HELLO[3:])
+    said = run("tiny", "What is it?", "--verbose", env=env)
+    assert said.stdout == "a\x1b[31mb\n"
+    assert "read 5 tokens" in said.stderr
+
+
+def test_an_answer_that_fails(model: Scripted, env: dict[str, str]) -> None:
+    model.steps = (ContextExceeded("300 tokens are over the context of 256"),)
+    said = run("tiny", "What is it?", env=env)
+    assert (said.returncode, said.stdout) == (1, "")
+    assert said.stderr == "penstock: 300 tokens are over the context of 256\n"
+    model.steps = (Started(5), Text(0, "He"), WorkerLost("the worker died"))
+    said = run("tiny", "What is it?", env=env)
+    assert (said.returncode, said.stdout, said.stderr) == (1, "He\n", "penstock: the worker died\n")
+
+
+def test_what_cannot_be_run(env: dict[str, str], tmp_path: Path) -> None:
+    for arguments, url, says in (
+        (("tiny",), env["PENSTOCK_URL"], "nothing to ask"),
+        (("huge", "a"), env["PENSTOCK_URL"], "serves tiny"),
+        (("tiny", "a"), "http://127.0.0.1:9", "nothing answers at http://127.0.0.1:9"),
+        (("tiny", "a"), "localhost", "is no URL"),
+    ):
+        said = run(*arguments, env={**env, "PENSTOCK_URL": url})
+        assert (said.returncode, said.stdout) == (2, ""), said
+        assert says in said.stderr
+        assert "Traceback" not in said.stderr
+
+
+def test_a_reader_that_leaves(model: Scripted, env: dict[str, str]) -> None:
+    model.steps = LONG
+    before = model.closed
+    command = [*COMMAND, "run", "tiny", "What is it?"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        assert process.stdout.read(5) == "word0"
+        process.stdout.close()
+        assert "Traceback" not in process.stderr.read()
+        assert process.wait(30) == 141
+    eventually(lambda: model.closed > before, "the answer went on", 2)
+
+
+def test_ctrl_c_ends_a_question(model: Scripted, env: dict[str, str]) -> None:
+    model.steps = LONG
+    before = model.closed
+    command = [*COMMAND, "run", "tiny", "What is it?"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, env=env) as process:
+        assert process.stdout is not None
+        assert process.stdout.read(5) == "word0"
+        process.send_signal(signal.SIGINT)
+        _, errors = process.communicate(timeout=30)
+    assert (process.returncode, errors) == (130, "stopped\n")
+    eventually(lambda: model.closed > before, "the answer went on", 2)
+
+
+# --- at a terminal
+
+
+def test_a_conversation(model: Scripted, env: dict[str, str]) -> None:
+    with at_terminal("run", "tiny", env=env) as person:
+        person.sees(">>> ")
+        person.types("What is it?\n")
+        person.sees("Hello 🚲\n")
+        person.sees("3 tokens in ")
+        person.sees(">>> ")
+        person.types("And now?\n")
+        person.sees(">>> ")
+        assert [m.content for m in model.generation.messages] == ["What is it?", "Hello 🚲", "And now?"]
+        person.types("/clear\n")
+        person.sees("Forgotten.")
+        person.types("/set system Be brief.\n/set temperature hot\n/set temperature 0.5\n/set think on\n/show\n")
+        person.sees("temperature must be a number, got 'hot'")
+        person.sees("think: on")
+        person.types('"""two\nlines"""\n')
+        person.sees("Hello")
+        person.sees(">>> ")
+        assert [m.content for m in model.generation.messages] == ["Be brief.", "two\nlines"]
+        assert (model.generation.think, model.generation.sampling.temperature) == (True, 0.5)
+        person.types("/what\n")
+        person.sees("There is no /what.")
+        person.types("/bye\n")
+        assert person.waits() == 0
+
+
+def test_ctrl_c_stops_the_answer_and_ctrl_d_leaves(model: Scripted, env: dict[str, str]) -> None:
+    model.steps = LONG
+    before = model.closed
+    with at_terminal("run", "tiny", env=env) as person:
+        person.sees(">>> ")
+        person.types("What is it?\n")
+        person.sees("word3")
+        person.types("\x03")
+        person.sees("stopped")
+        person.sees(">>> ")
+        eventually(lambda: model.closed > before, "the answer went on", 2)
+        model.steps = HELLO
+        person.types("And now?\n")
+        person.sees("Hello 🚲")
+        stopped = model.generation.messages[1]
+        assert (stopped.role, stopped.content[:6]) == ("assistant", "word0 ")
+        person.sees(">>> ")
+        person.types("half a thou\x03")
+        person.sees("Ctrl-D or /bye leaves.")
+        person.types("\x04")
+        assert person.waits() == 0
+
+
+def test_a_failed_answer_leaves_the_conversation_as_it_was(model: Scripted, env: dict[str, str]) -> None:
+    with at_terminal("run", "tiny", env=env) as person:
+        model.steps = (ContextExceeded("too long"),)
+        person.sees(">>> ")
+        person.types("What is it?\n")
+        person.sees("penstock: too long")
+        model.steps = HELLO
+        person.sees(">>> ")
+        person.types("And now?\n")
+        person.sees("Hello")
+        assert [m.content for m in model.generation.messages] == ["And now?"]
+
+
+def test_a_terminal_is_not_steered_by_the_model(model: Scripted, env: dict[str, str]) -> None:
+    nasty = Text(0, "a\x1b]0;title\x07b\x9b31mc\n")
+    model.steps = (Started(5), Reasoning(0, "hm"), nasty, Stopped(0, "stop"), Generated(Usage(5, 0, 3)))
+    with at_terminal("run", "tiny", "What is it?", env={**env, "NO_COLOR": "1"}) as person:
+        person.sees("Thinking: hm")
+        person.sees("a\ufffd]0;title\ufffdb\ufffd31mc")
+        assert person.waits() == 0
+
+
+def test_what_was_typed_is_remembered(env: dict[str, str], tmp_path: Path) -> None:
+    with at_terminal("run", "tiny", env=env) as person:
+        person.sees(">>> ")
+        person.types("What is it?\n")
+        person.sees("3 tokens")
+        person.types("\x04")
+        assert person.waits() == 0
+    history = tmp_path / "history"
+    assert "What is it?" in history.read_text()
+    assert history.stat().st_mode & 0o077 == 0
