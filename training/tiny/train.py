@@ -1,0 +1,191 @@
+"""Training: documents without end from a seed, batches of like lengths, Muon and AdamW, bfloat16 on the processor.
+
+    python -m training.tiny.train --out FOLDER [--minutes 30] [--seed 0]
+
+writes FOLDER/tokenizer.json, and FOLDER/model.pt every few minutes and at the end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import math
+import random
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, distributed, multiprocessing
+from torch.nn import functional
+
+from training.tiny import grammar, speech
+from training.tiny import tokenizer as tokens
+from training.tiny.model import Shape, Tiny
+
+LONGEST, BATCH, POOL = 1024, 3072, 1000
+PEAK, ADAM_PEAK, WARM = 0.02, 0.003, 100
+AVERAGE = 0.99
+SAVE_EVERY = 50
+
+
+@dataclass(frozen=True)
+class Batch:
+    """Tokens [rows, length], and how much the prediction of each counts."""
+
+    ids: Tensor
+    weights: Tensor
+
+
+def encode(tokenizer: Tokenizer, pieces: list[grammar.Piece]) -> tuple[list[int], list[float]]:
+    """The tokens of a document and their weights."""
+    ids: list[int] = []
+    weights: list[float] = []
+    for piece in pieces:
+        more = tokenizer.encode(piece.text, add_special_tokens=False).ids
+        ids += more
+        weights += [piece.weight] * len(more)
+    return ids, weights
+
+
+def batches(tokenizer: Tokenizer, seed: int) -> Iterator[Batch]:
+    """Batches of about as many tokens, each of documents of like lengths, without end."""
+    rng = random.Random(seed)
+    while True:
+        pool = [encode(tokenizer, grammar.document(rng)) for _ in range(POOL)]
+        pool.sort(key=lambda document: len(document[0]))
+        cut: list[Batch] = []
+        while pool:
+            rows = max(1, BATCH // min(LONGEST, len(pool[-1][0])))
+            cut.append(stack(pool[-rows:]))
+            del pool[-rows:]
+        rng.shuffle(cut)
+        yield from cut
+
+
+def stack(documents: list[tuple[list[int], list[float]]]) -> Batch:
+    """Documents as rows, filled up to a multiple of eight, and one more, with tokens that count nothing."""
+    longest = min(LONGEST, max(len(some) for some, _ in documents))
+    length = -(-longest // 8) * 8 + 1
+    ids = torch.zeros(len(documents), length, dtype=torch.long)
+    weights = torch.zeros(len(documents), length)
+    for row, (some, counts) in enumerate(documents):
+        ids[row, : min(length, len(some))] = torch.tensor(some[:length])
+        weights[row, : min(length, len(some))] = torch.tensor(counts[:length])
+    return Batch(ids, weights)
+
+
+def loss_of(network: Tiny, ids: Tensor, weights: Tensor) -> Tensor:
+    """The mean loss of the next token, weighted."""
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        logits = network(ids[:, :-1])
+    losses = functional.cross_entropy(logits.flatten(0, 1).float(), ids[:, 1:].flatten(), reduction="none")
+    counts = weights[:, 1:].flatten()
+    return (losses * counts).sum() / counts.sum()
+
+
+def optimizers(network: Tiny) -> list[torch.optim.Optimizer]:
+    """Muon for the matrices of the layers, AdamW for the embeddings and the norms."""
+    matrices = [p for name, p in network.named_parameters() if p.ndim == 2 and "embed" not in name]
+    others = [p for name, p in network.named_parameters() if p.ndim == 1 or "embed" in name]
+    adam = torch.optim.AdamW(others, lr=ADAM_PEAK, betas=(0.9, 0.98), weight_decay=0.0)
+    return [torch.optim.Muon(matrices, lr=PEAK, weight_decay=0.02), adam]
+
+
+def pace(step: int, done: float) -> float:
+    """The share of the full learning rate: up in a line, then down as a cosine of the part of the time that is done."""
+    return min(1.0, (step + 1) / WARM) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+
+
+@torch.no_grad()
+def follow(average: Tiny, network: Tiny, step: int) -> None:
+    """Move the running average of the weights, which is what is saved."""
+    share = min(AVERAGE, step / (step + 10))
+    for slow, fast in zip(average.parameters(), network.parameters(), strict=True):
+        slow.lerp_(fast, 1 - share)
+
+
+@torch.no_grad()
+def right(network: Tiny, tokenizer: Tokenizer, chat: grammar.Chat, limit: int = 10**6) -> bool | None:
+    """Whether the greedy answers to the last question are exact; None where the answer is longer than `limit`."""
+    ids, weights = encode(tokenizer, grammar.write(chat, last_only=True))
+    wanted = torch.tensor(weights[1:]) == grammar.LOUD
+    if wanted.sum() > limit or len(ids) > network.shape.context:
+        return None
+    guess = network(torch.tensor([ids[:-1]]))[0].argmax(-1)
+    return bool((guess == torch.tensor(ids[1:]))[wanted].all())
+
+
+def examine(network: Tiny, tokenizer: Tokenizer, seed: int, count: int) -> dict[str, float]:
+    """The share of exact answers per kind, to questions that training never shows."""
+    rng = random.Random(seed)
+    shares: dict[str, float] = {}
+    for kind in speech.KINDS:
+        marks = [right(network, tokenizer, grammar.trial(rng, kind)) for _ in range(count)]
+        known = [mark for mark in marks if mark is not None]
+        shares[kind] = sum(known) / len(known)
+    return shares
+
+
+def train(rank: int, out: Path, minutes: float, seed: int, workers: int) -> None:
+    """Train for so many minutes as one of the workers, each on text of its own; the first saves the average weights."""
+    torch.set_num_threads(1)
+    torch.manual_seed(seed)
+    distributed.init_process_group("gloo", init_method=f"file://{out.resolve()}/meeting", rank=rank, world_size=workers)
+    network, average = Tiny(Shape()), Tiny(Shape())
+    compiled = torch.compile(loss_of, dynamic=True)
+    source = batches(tokens.load(out / "tokenizer.json"), seed + 1 + rank)
+    guides, start, step, done = optimizers(network), time.monotonic(), 0, torch.zeros(1)
+    while done < 1:
+        loss = advance(network, guides, compiled, next(source), pace(step, float(done)))
+        follow(average, network, step)
+        done, step = torch.tensor([(time.monotonic() - start) / 60 / minutes]), step + 1
+        distributed.broadcast(done, 0)
+        if rank == 0 and (step % SAVE_EVERY == 0 or done >= 1):
+            torch.save(average.state_dict(), out / "model.pt")
+            print(f"step {step}, {time.monotonic() - start:.0f} s, loss {loss:.4f}", flush=True)
+
+
+def advance(
+    network: Tiny, guides: list[torch.optim.Optimizer], loss_of: Callable[..., Tensor], batch: Batch, pace: float
+) -> float:
+    """One step of the optimizers; the loss before it."""
+    loss = loss_of(network, batch.ids, batch.weights)
+    loss.backward()
+    share([parameter.grad for parameter in network.parameters() if parameter.grad is not None])
+    torch.nn.utils.clip_grad_norm_(network.parameters(), 1.0)
+    for guide, peak in zip(guides, (PEAK, ADAM_PEAK), strict=True):
+        guide.param_groups[0]["lr"] = peak * pace
+        guide.step()
+        guide.zero_grad()
+    return float(loss.detach())
+
+
+def share(gradients: list[Tensor]) -> None:
+    """Replace the gradients by their mean over the workers."""
+    flat = torch.cat([gradient.flatten() for gradient in gradients])
+    distributed.all_reduce(flat)
+    flat /= distributed.get_world_size()
+    for gradient, mean in zip(gradients, flat.split([gradient.numel() for gradient in gradients]), strict=True):
+        gradient.copy_(mean.view_as(gradient))
+
+
+def main() -> None:
+    """Read the options, train, and print the shares of exact answers."""
+    options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    options.add_argument("--out", type=Path, required=True)
+    options.add_argument("--minutes", type=float, default=30)
+    options.add_argument("--seed", type=int, default=0)
+    options.add_argument("--workers", type=int, default=2)
+    chosen = options.parse_args()
+    tokenizer, network = tokens.load(chosen.out / "tokenizer.json"), Tiny(Shape())
+    (chosen.out / "meeting").unlink(missing_ok=True)
+    multiprocessing.spawn(train, (chosen.out, chosen.minutes, chosen.seed, chosen.workers), chosen.workers)
+    network.load_state_dict(torch.load(chosen.out / "model.pt", weights_only=True))
+    for kind, part in examine(network, tokenizer, 1, 100).items():
+        print(f"{kind}: {part:.1%}")
+
+
+if __name__ == "__main__":
+    main()
