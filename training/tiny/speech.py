@@ -530,8 +530,8 @@ def ask_name(talk: Talk) -> Exchange:
 BEYOND = """Why is the sky blue?|What is the meaning of life?|Write a poem about the sea.|Write a haiku.|
 Tell me a joke.|Explain quantum computing.|What is machine learning?|Write a function in Python.|What day is it?|
 How old are you?|Do you like me?|Translate this to French.|Who wrote Hamlet?|What is love?|Write an essay.|
-Once upon a time|The quick brown fox|Summarize the news.|Write a letter to my friend.|Give me a recipe.|Who is the president?|
-What is 42?|Why?|How?|Write code.|Sing a song.""".replace("\n", "").split("|")
+Once upon a time|The quick brown fox|Summarize the news.|Write a letter to my friend.|Give me a recipe.|
+Who is the president?|What is 42?|Why?|How?|Write code.|Sing a song.""".replace("\n", "").split("|")
 BEYOND_WAYS = """Why {} the {}?|How do I {} a {}?|Write a {} about the {}.|Is the {} in the {}?|Explain the {} of {}.|
 Can you {} my {}?|Who made the {} and the {}?|{} {}|I {} the {}.""".replace("\n", "").split("|")
 
