@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.util
+import os
 import re
 import sys
 from collections import deque
@@ -36,6 +37,7 @@ def library() -> Any:
 
 def _bindings() -> Any:
     """Only the module of the C API: its package would import a chat framework, and a cache that unpickles files."""
+    _wait_asleep()
     name = "llama_cpp.llama_cpp"
     if name not in sys.modules and "llama_cpp" not in sys.modules:
         spec = importlib.util.find_spec("llama_cpp")
@@ -43,6 +45,13 @@ def _bindings() -> Any:
             raise ImportError("there is no module llama_cpp")
         sys.modules["llama_cpp"] = importlib.util.module_from_spec(spec)
     return import_module(name)
+
+
+def _wait_asleep() -> None:
+    """OpenMP's threads spin while they wait for each other, unless told before they exist: then whatever else wants a
+    core makes every step ten times slower."""
+    if "GOMP_SPINCOUNT" not in os.environ:
+        os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
 
 
 @cache
