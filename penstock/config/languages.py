@@ -11,7 +11,7 @@ from penstock.core.errors import ConfigError
 from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
 from penstock.runtimes import registry
-from penstock.runtimes.generation import choice
+from penstock.runtimes.generation import choice, memory
 
 RUNTIME = "llm"
 
@@ -25,10 +25,19 @@ def ready(spec: ModelSpec, settings: ModelSettings, base: Path) -> ModelSpec:
     registry.check_reads(RUNTIME, spec.format)
     model = _located(msgspec.convert(spec.options, LanguageModel), base)
     engine, reason = choice.choose(model, spec.format, spec.device, spec.path)
-    model = msgspec.structs.replace(model, engine=engine, reason=reason, context=model.context or model.trained_context)
+    context = _context(spec, model, engine, settings.replicas)
+    model = msgspec.structs.replace(model, engine=engine, reason=reason, context=context)
     options = msgspec.to_builtins(model)
     platform = spec.platform or registry.entry(RUNTIME).platform
     return msgspec.structs.replace(spec, options=options, platform=platform, precision=model.quantization)
+
+
+def _context(spec: ModelSpec, model: LanguageModel, engine: str, replicas: int) -> int:
+    """The tokens of one answer with its prompt. Raises `ConfigError` when the model does not fit into memory."""
+    try:
+        return memory.fit(model, engine, memory.available(choice.place(engine, spec.device)), replicas)
+    except ConfigError as error:
+        raise ConfigError(f"{spec.name} does not fit into memory: {error.message}") from error
 
 
 def _check_settings(spec: ModelSpec, settings: ModelSettings) -> None:

@@ -70,6 +70,7 @@ def describe(path: Path) -> LanguageModel:
         weights_bytes=sum(tensor.size for tensor in tensors),
         quantization=_quantization(first, tensors),
         rope=_rope(facts, tensors),
+        tied=not any(tensor.name == "output.weight" for tensor in tensors),
         parts=len(files),
         chat_template=facts.text("tokenizer.chat_template"),
         defaults=_defaults(facts),

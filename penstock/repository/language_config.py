@@ -47,6 +47,7 @@ class Network(msgspec.Struct):
     rope_scaling: dict[str, Any] | None = None
     rope_parameters: dict[str, Any] | None = None
     is_encoder_decoder: bool = False
+    tie_word_embeddings: bool = False
     auto_map: dict[str, Any] | None = None
     quantization_config: dict[str, Any] | None = None
     vision_config: Any = None
@@ -89,6 +90,7 @@ class Network(msgspec.Struct):
             "vocab_size": _first(self.vocab_size),
             "experts": _first(self.num_experts, self.num_local_experts, self.n_routed_experts),
             "rope": self._rope(),
+            "tied": self.tie_word_embeddings,
         }
 
     def _rope(self) -> str:

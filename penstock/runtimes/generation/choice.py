@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import importlib.util
-import shutil
 from typing import NamedTuple
 
 from penstock.core.errors import ConfigError, MissingExtra
@@ -12,24 +11,21 @@ from penstock.runtimes.generation.devices import has_gpu
 
 
 class Engine(NamedTuple):
-    """`libraries`: any of these is enough, as is a `program` on PATH; `extra`: what installs one. `formats`: what it
-    reads."""
+    """`library`: what it imports; `extra`: what installs that. `formats`: what it reads. `gpu`: whether it can use
+    one."""
 
     title: str
-    libraries: tuple[str, ...]
+    library: str
     extra: str
     formats: tuple[str, ...]
     gpu: bool
-    program: str = ""
 
 
 ENGINES: dict[str, Engine] = {
-    "openvino": Engine("OpenVINO GenAI", ("openvino_genai",), "llm", ("gguf", "openvino-llm"), gpu=False),
-    "llamacpp": Engine(
-        "llama.cpp", ("xllamacpp", "llama_cpp"), "llamacpp", ("gguf",), gpu=True, program="llama-server"
-    ),
-    "vllm": Engine("vLLM", ("vllm",), "vllm", ("causal-lm",), gpu=True),
-    "transformers": Engine("transformers", ("transformers",), "torch", ("causal-lm",), gpu=True),
+    "openvino": Engine("OpenVINO GenAI", "openvino_genai", "llm", ("gguf", "openvino-llm"), gpu=False),
+    "llamacpp": Engine("llama.cpp", "llama_cpp", "llamacpp", ("gguf",), gpu=True),
+    "vllm": Engine("vLLM", "vllm", "vllm", ("causal-lm",), gpu=True),
+    "transformers": Engine("transformers", "transformers", "torch", ("causal-lm",), gpu=True),
 }
 # What OpenVINO GenAI's reader of GGUF knows. It reads neither scaled positions nor mixtures of experts.
 _ARCHITECTURES = ("llama", "qwen2", "qwen3")
@@ -52,11 +48,16 @@ def choose(model: LanguageModel, format: str, device: str, path: str) -> tuple[E
     return name, reason
 
 
+def place(name: str, device: str) -> str:
+    """Where an engine computes: "cpu", "cuda" or "cuda:N"."""
+    if device.startswith("cuda"):
+        return device
+    return "cuda" if device == "auto" and name in ("vllm", "transformers") and has_gpu() else "cpu"
+
+
 def installed(name: str) -> bool:
-    """Whether an engine's library or program is there; imports nothing."""
-    engine = ENGINES[name]
-    found = any(importlib.util.find_spec(library) is not None for library in engine.libraries)
-    return found or bool(engine.program and shutil.which(engine.program))
+    """Whether an engine's library is there; imports nothing."""
+    return importlib.util.find_spec(ENGINES[name].library) is not None
 
 
 def require(name: str) -> None:
@@ -65,7 +66,7 @@ def require(name: str) -> None:
         engine = ENGINES[name]
         raise MissingExtra(
             f"{engine.title} generates this model's text, and needs the extra: pip install 'penstock[{engine.extra}]' "
-            f"({engine.libraries[0]} is missing)"
+            f"({engine.library} is missing)"
         )
 
 

@@ -1,0 +1,140 @@
+"""`penstock estimate`: the memory that a language model will take, told before anything is loaded."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+
+import msgspec
+import typer
+
+from penstock.core.errors import ConfigError
+from penstock.core.language import LanguageModel
+from penstock.runtimes.generation import memory
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from penstock.core.model import ModelSpec
+
+TOO_LARGE = 3
+"""Exit status when the model does not fit into what is free."""
+
+
+class Told(NamedTuple):
+    """An estimate, and what it is of. `free`: bytes, or None when nobody knows. `verdict`: in words."""
+
+    name: str
+    model: LanguageModel
+    needs: memory.Estimate
+    free: int | None
+    fits: bool
+    verdict: str
+
+
+def estimate(
+    source: Annotated[str, typer.Argument(help="A GGUF file, a folder, hf:org/name, or a pulled model's name.")],
+    context: Annotated[int | None, typer.Option(help="Tokens of prompt and answer together.")] = None,
+    sequences: Annotated[int | None, typer.Option(help="Answers generated at once (default 16).")] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="openvino, llamacpp, vllm or transformers (default: by the files).")
+    ] = None,
+    kv_precision: Annotated[str | None, typer.Option(help="Of the key-value cache: f32, f16, bf16 or u8.")] = None,
+    device: Annotated[str, typer.Option(help="auto, cpu, cuda or cuda:N.")] = "auto",
+    as_json: Annotated[bool, typer.Option("--json", help="Print one JSON object, in bytes.")] = False,
+) -> None:
+    """Tell how much memory a language model will take, and whether it fits here. Nothing is loaded.
+
+    Exit status 3 when it does not fit.
+    """
+    given = {"context": context, "sequences": sequences, "engine": engine, "kv_precision": kv_precision}
+    told = tell(source, device, {key: value for key, value in given.items() if value is not None})
+    if as_json:
+        print(msgspec.json.encode(plain(told)).decode(), flush=True)
+    else:
+        show(told)
+    raise typer.Exit(0 if told.fits else TOO_LARGE)
+
+
+def tell(source: str, device: str, options: dict[str, Any]) -> Told:
+    """The estimate of a model with a person's options. Raises `SetupError` for what is no language model."""
+    from penstock.repository import sources
+    from penstock.runtimes.generation import choice
+
+    spec = sources.resolve(source, base=Path.cwd(), device=device, options=options)
+    model = described(spec)
+    name, reason = choice.choose(model, spec.format, device, spec.path)
+    model = msgspec.structs.replace(model, engine=name, reason=reason)
+    free = memory.available(choice.place(name, device))
+    try:
+        taken, fits, verdict = memory.fit(model, name, free), True, ""
+    except ConfigError as error:
+        taken, fits, verdict = model.context or model.trained_context, False, f"it does not fit: {error.message}"
+    model = msgspec.structs.replace(model, context=taken)
+    needs = memory.estimate(model, name, context=taken, sequences=model.sequences)
+    return Told(spec.name, model, needs, free, fits, verdict or "it fits")
+
+
+def described(spec: ModelSpec) -> LanguageModel:
+    """The language model of a spec. Raises `ConfigError` for models of other kinds."""
+    if spec.runtime != "llm":
+        raise ConfigError(f"{spec.name} is no language model; what others take is seen when they are loaded")
+    return msgspec.convert(spec.options, LanguageModel)
+
+
+def plain(told: Told) -> dict[str, Any]:
+    """For programs."""
+    model, needs = told.model, told.needs
+    return {
+        "name": told.name,
+        "engine": model.engine,
+        "reason": model.reason,
+        "quantization": model.quantization,
+        "parameters": model.parameters,
+        "context": model.context,
+        "trained_context": model.trained_context,
+        "sequences": model.sequences,
+        "bytes": {**needs._asdict(), "total": needs.total, "free": told.free},
+        "fits": told.fits,
+        "verdict": told.verdict,
+    }
+
+
+def show(told: Told) -> None:
+    """For people."""
+    from rich.console import Console
+
+    console = Console()
+    console.print(table(told))
+    console.print(f"{told.model.engine}: {told.model.reason}", highlight=False, soft_wrap=True)
+    console.print(told.verdict, highlight=False, soft_wrap=True)
+
+
+def table(told: Told) -> Table:
+    """What takes how much."""
+    from rich import box
+    from rich.table import Table
+
+    model, needs = told.model, told.needs
+    made = Table(box=box.SIMPLE_HEAD, pad_edge=False)
+    made.add_column(told.name)
+    made.add_column("memory", justify="right")
+    made.add_column("")
+    made.add_row("weights", memory.in_words(needs.weights), _files(model))
+    made.add_row("cache", memory.in_words(needs.kv), _cache(model))
+    made.add_row("overhead", memory.in_words(needs.overhead), "process, libraries, buffers")
+    made.add_section()
+    free = "unknown" if told.free is None else memory.in_words(told.free)
+    made.add_row("together", memory.in_words(needs.total), f"free: {free}")
+    return made
+
+
+def _files(model: LanguageModel) -> str:
+    count = f"{model.parameters / 1e9:.1f}B" if model.parameters >= 1e9 else f"{model.parameters / 1e6:.1f}M"
+    return f"{count} parameters in {model.quantization}, {memory.in_words(model.weights_bytes)} of files"
+
+
+def _cache(model: LanguageModel) -> str:
+    trained = model.trained_context
+    of = f" (trained on {trained})" if trained and trained != model.context else ""
+    return f"{model.sequences} answers at once, {model.context} tokens each{of}"

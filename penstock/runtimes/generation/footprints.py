@@ -1,0 +1,92 @@
+"""What each engine keeps in memory, with constants measured on its worker's resident memory (Linux, x86-64)."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import NamedTuple
+
+from penstock.core.language import LanguageModel
+
+MIB = 2**20
+LOOKUP = "prompt_lookup"
+# Bytes that OpenVINO GenAI takes per weight of a GGUF file: its constants (numbers, scales and zero points of groups),
+# and what the processor's kernels compute with. The whole is kept as long as the model is.
+_OPENVINO: dict[str, tuple[float, float]] = {
+    "Q4_0": (0.58, 0.75),
+    "Q4_1": (0.58, 0.75),
+    "Q4_K_M": (0.70, 0.88),
+    "Q6_K": (1.19, 1.38),
+    "Q8_0": (1.10, 1.25),
+    "F16": (4.0, 4.2),
+}
+
+
+class Footprint(NamedTuple):
+    """`process`: bytes of the process with its libraries. `per_token`: of a step, for each token in it; `per_width`:
+    for each, times the hidden size. `per_context`: for each token of context. `copies`: of the weights of a file, where
+    there is no better rule. `block`: tokens by which the cache of a sequence grows."""
+
+    process: int
+    per_token: int
+    per_width: int
+    per_context: int
+    copies: float
+    block: int = 1
+
+    def weights(self, model: LanguageModel) -> int:
+        """Bytes of the weights, a draft model's included."""
+        return int((model.weights_bytes + _draft(model)) * self.copies)
+
+    def cache(self, model: LanguageModel, context: int, sequences: int) -> int:
+        """Bytes of the key-value cache when all sequences are full."""
+        each = -(-context // self.block) * self.block
+        # Eight-bit numbers have a scale and a zero point for each head.
+        more = (model.head_size + 8) / model.head_size if model.kv_precision == "u8" and model.head_size else 1.0
+        return int(model.kv_bytes_per_token() * more) * each * sequences
+
+    def overhead(self, model: LanguageModel, context: int, sequences: int) -> int:
+        """Bytes of the process, of what a step computes, and of the vocabulary."""
+        step = min(max(model.chunk, 2 * sequences), context * sequences)
+        computed = step * (self.per_token + self.per_width * model.hidden_size) + context * self.per_context
+        vocabulary = model.vocab_size * (300 + 12 * sequences)
+        return self.process + computed + vocabulary
+
+
+class OpenvinoFootprint(Footprint):
+    """OpenVINO GenAI: a GGUF file's weights are taken apart; an IR's are mapped, and laid out anew besides."""
+
+    def weights(self, model: LanguageModel) -> int:
+        kept, computed = _OPENVINO.get(model.quantization.partition(",")[0], (0.0, 0.0))
+        if not kept:
+            return super().weights(model)
+        table = model.vocab_size * model.hidden_size
+        # One table serves at both ends, and is kept once for each.
+        both = table * kept if model.tied else -table * computed
+        scale = (model.weights_bytes + _draft(model)) / model.weights_bytes if model.weights_bytes else 1.0
+        return int((model.parameters * (kept + computed) + both) * scale)
+
+
+_FOOTPRINTS: dict[str, Footprint] = {
+    "openvino": OpenvinoFootprint(138 * MIB, 45_000, 75, 12_000, 2.1, block=32),
+    "llamacpp": Footprint(110 * MIB, 4_000, 100, 4_000, 1.1),
+    "vllm": Footprint(1_400 * MIB, 40_000, 100, 4_000, 1.05, block=16),
+    "transformers": Footprint(500 * MIB, 40_000, 100, 8_000, 1.05),
+}
+
+
+def footprint(engine: str) -> Footprint:
+    """Of an engine by its name; of one that is not chosen yet, OpenVINO's, which is the largest."""
+    return _FOOTPRINTS.get(engine, _FOOTPRINTS["openvino"])
+
+
+def _draft(model: LanguageModel) -> int:
+    """Bytes of the files of a draft model."""
+    if not model.speculative or model.speculative == LOOKUP:
+        return 0
+    path = Path(model.speculative)
+    try:
+        if path.is_dir():
+            return sum(file.stat().st_size for file in path.iterdir() if file.suffix in (".safetensors", ".bin"))
+        return path.stat().st_size
+    except OSError:
+        return 0
