@@ -28,6 +28,9 @@ VERBS = {
         "penstock.cli.quantize", "quantize", "Make a smaller, faster version of a model, and report what that costs."
     ),
     "demo": Verb("penstock.cli.demo.command", "demo", "Train three small models, serve them, and ask them over HTTP."),
+    "estimate": Verb(
+        "penstock.cli.estimate", "estimate", "How much memory a language model will take, before it does."
+    ),
     "config": Verb("penstock.cli.config", "app", "Check a YAML file, or print its schema for editors."),
     "trust": Verb("penstock.cli.trust", "app", "Which model files may run code when loaded."),
     "doctor": Verb(
