@@ -6,6 +6,7 @@ import msgspec
 
 from penstock.core.clock import Clock
 from penstock.core.errors import BadInput, Loading, NotFound, PenstockError
+from penstock.core.language import GENERATION
 from penstock.core.model import Models
 from penstock.core.reply import Meta
 from penstock.core.request import Handler, Request
@@ -54,7 +55,9 @@ class Predict:
 
     async def predict_only(self, http: HttpRequest) -> HttpResponse:
         """POST /predict, when exactly one model is served."""
-        names = list(dict.fromkeys(model.spec.name for model in self._models.all()))
+        served = list(self._models.all())
+        rows = [m for m in served if m.signature is None or m.signature.task != GENERATION]
+        names = list(dict.fromkeys(model.spec.name for model in rows or served))
         if not names:
             raise NotFound("no model is served here")
         if len(names) != 1:
@@ -68,6 +71,8 @@ class Predict:
         signature = model.signature
         if signature is None:
             raise Loading("the model is loading; try again shortly")
+        if signature.task == GENERATION:
+            raise BadInput("this model generates text; ask it at /v1/chat/completions or /v1/completions")
         if len(http.body) > HEAVY:
             message, tensors = await aside(read, http.body, signature)
         else:

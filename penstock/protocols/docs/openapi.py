@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.core.model import ModelView
 from penstock.protocols.answer import about
-from penstock.protocols.docs import errors, texts
+from penstock.protocols.docs import errors, generation, texts
 from penstock.protocols.docs.rows import request_schema, response_schema
 from penstock.protocols.oip.messages import InferRequest, InferResponse
 
@@ -57,24 +57,31 @@ def document(models: Iterable[ModelView], version: str) -> Json:
         "tags": [
             {"name": "models", "description": "Rows in, rows out; one path per model."},
             {"name": texts.TAG, "description": "For clients of OpenAI, Cohere, Jina and others."},
+            {"name": generation.TAG, "description": "For clients of OpenAI's API; the answers may be streamed."},
             {"name": "open inference protocol", "description": "For clients of KServe, Triton and others."},
             {"name": "operations", "description": "Liveness, readiness, metrics."},
         ],
-        "paths": served.paths() | texts.paths(_answers) | _oip_paths() | _operations(),
+        "x-penstock-models": [described(model) for model in models if generation.generates(model)],
+        "paths": served.paths() | texts.paths(_answers) | generation.paths(_answers) | _oip_paths() | _operations(),
         "components": {
-            "schemas": messages | texts.schemas(models) | errors.schemas() | served.schemas(),
+            "schemas": messages
+            | texts.schemas(models)
+            | generation.schemas(models)
+            | errors.schemas()
+            | served.schemas(),
             "responses": errors.responses(),
         },
     }
 
 
 class Served:
-    """The served models, each with a key that is unique and valid as a component name."""
+    """The served models that take rows, each with a key that is unique and valid as a component name."""
 
     def __init__(self, models: Iterable[ModelView]):
         self._views: dict[str, ModelView] = {}
         for view in models:
-            self._views[self._key(view)] = view
+            if not generation.generates(view):
+                self._views[self._key(view)] = view
 
     def _key(self, view: ModelView) -> str:
         stem = re.sub(r"[^A-Za-z0-9_-]", "_", f"{view.spec.name}_{view.spec.version}")[:100]

@@ -104,7 +104,8 @@ function choose(part, doors, reset) {
 function exchange(section, part, model, path) {
   const root = base.replace(/\/$/, ""), others = (model.doors || []).map((door) => ({ ...door, path: root + door.path }));
   const body = part("body");
-  const door = choose(part, [{ path, body: example(model) }, ...others], () => reset());
+  const doors = path ? [{ path, body: example(model) }, ...others] : others;
+  const door = choose(part, doors, () => reset());
   const refresh = () => { part("curl").textContent = curl(door().path, body.value); };
   const reset = () => {
     part("path").textContent = "POST " + door().path;
@@ -147,8 +148,11 @@ async function main() {
   const api = await reply.json();
   document.getElementById("version").textContent = api.info.version;
   const paths = Object.entries(api.paths).filter(([path]) => path !== "/predict");
-  const models = paths.filter(([, item]) => item.post && item.post["x-penstock-model"]);
-  models.forEach(([path, item], number) => show(item.post["x-penstock-model"], base.replace(/\/$/, "") + path, number));
+  const rows = paths.filter(([, item]) => item.post && item.post["x-penstock-model"]);
+  const models = rows.map(([path, item]) => [item.post["x-penstock-model"], base.replace(/\/$/, "") + path]);
+  // A language model takes no rows: it has no path of its own.
+  for (const model of api["x-penstock-models"]) models.push([model, ""]);
+  models.forEach(([model, path], number) => show(model, path, number));
   if (models.length < 2) document.getElementById("index").textContent = "";
   status.textContent = models.length ? "" : "No model is served yet.";
   status.hidden = models.length > 0;

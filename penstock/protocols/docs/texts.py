@@ -7,12 +7,14 @@ from typing import Any, Protocol
 
 import msgspec
 
+from penstock.core.language import GENERATION
 from penstock.core.model import ModelSpec, ModelView
 from penstock.core.signature import Signature
 from penstock.protocols import rerank
+from penstock.protocols.docs import generation
+from penstock.protocols.docs.parts import Json, explain, get, object_of, post
 from penstock.protocols.openai import messages as openai
 
-Json = dict[str, Any]
 TAG = "text models"
 EXAMPLES: Mapping[str, list[Any]] = {
     "embedding": ["a red bicycle", "how to repair a bicycle"],
@@ -46,7 +48,8 @@ def rows_for(model: Described) -> list[Any] | None:
 def other_doors(model: ModelView) -> list[Json]:
     """Paths beside predict that take requests for a model, each with an example of a body."""
     task = model.signature.task if model.signature is not None else ""
-    return [{"path": path, "body": body} for path, body in _bodies(model.spec.name).get(task, {}).items()]
+    found = generation.bodies(model.spec.name) if task == GENERATION else _bodies(model.spec.name).get(task, {})
+    return [{"path": path, "body": body} for path, body in found.items()]
 
 
 def _bodies(name: str) -> dict[str, dict[str, Json]]:
@@ -59,16 +62,16 @@ def _bodies(name: str) -> dict[str, dict[str, Json]]:
 
 def paths(answers: Any) -> Json:
     """The paths; `answers` makes an operation's responses of a content and a sentence."""
-    listed = _get("The served models, as OpenAI's clients list them", "openai_models", answers)
-    one = _get("One served model", "openai_model", answers)
+    listed = get(TAG, "The served models, as OpenAI's clients list them", "openai_models", answers)
+    one = get(TAG, "One served model", "openai_model", answers)
     name = {"name": "model", "in": "path", "required": True, "schema": {"type": "string"}}
     found: Json = {"/v1/models": {"get": listed}, "/v1/models/{model}": {"parameters": [name], "get": one}}
     says = "Embeddings of texts or token ids, as OpenAI's API has them"
-    found["/v1/embeddings"] = {"post": _post("openai_embeddings", says, "Embeddings", answers)}
+    found["/v1/embeddings"] = {"post": post(TAG, "openai_embeddings", says, "Embeddings", answers)}
     for path, version in rerank.PATHS.items():
         operation = "rerank" + path.replace("/rerank", "").replace("/", "_")
         says = f"Documents in the order of their relevance to a query, as in version {version} of Cohere's API"
-        found[path] = {"post": _post(operation, says, "Rerank", answers)}
+        found[path] = {"post": post(TAG, operation, says, "Rerank", answers)}
     return found
 
 
@@ -77,8 +80,8 @@ def schemas(models: Iterable[ModelView]) -> Json:
     kinds = (openai.EmbeddingsRequest, rerank.RerankRequest)
     _, found = msgspec.json.schema_components(kinds, ref_template="#/components/schemas/{name}")
     served = list(models)
-    _explain(found["EmbeddingsRequest"], openai.FIELDS, _examples(served, "embedding"))
-    _explain(found["RerankRequest"], rerank.FIELDS | rerank.NOT_OFFERED, _examples(served, "reranking"))
+    explain(found["EmbeddingsRequest"], openai.FIELDS, _examples(served, "embedding"))
+    explain(found["RerankRequest"], rerank.FIELDS | rerank.NOT_OFFERED, _examples(served, "reranking"))
     for name in rerank.NOT_OFFERED:
         found["RerankRequest"]["properties"][name]["type"] = "null"
     return found | {"EmbeddingsResponse": _EMBEDDINGS, "RerankResponse": _RERANKED}
@@ -89,43 +92,12 @@ def _examples(models: Iterable[ModelView], task: str) -> list[Json]:
     return [door["body"] for model in served for door in other_doors(model)][:3]
 
 
-def _explain(schema: Json, fields: Mapping[str, str], examples: list[Json]) -> None:
-    schema.pop("description", None)
-    for name, says in fields.items():
-        schema["properties"][name]["description"] = f"{says[:1].upper()}{says[1:]}."
-    if examples:
-        schema["examples"] = examples
-
-
-def _post(operation: str, says: str, kind: str, answers: Any) -> Json:
-    return {
-        "tags": [TAG],
-        "operationId": operation,
-        "summary": says,
-        "requestBody": {"required": True, "content": _reference(f"{kind}Request")},
-        "responses": answers(_reference(f"{kind}Response"), says),
-    }
-
-
-def _get(says: str, operation: str, answers: Any) -> Json:
-    content: Json = {"application/json": {"schema": {}}}
-    return {"tags": [TAG], "operationId": operation, "summary": says, "responses": answers(content, says)}
-
-
-def _reference(name: str) -> Json:
-    return {"application/json": {"schema": {"$ref": f"#/components/schemas/{name}"}}}
-
-
-def _object(required: str, **properties: Any) -> Json:
-    return {"type": "object", "required": required.split(), "properties": properties}
-
-
-_EMBEDDINGS = _object(
+_EMBEDDINGS = object_of(
     "object data model usage",
     object={"const": "list"},
     data={
         "type": "array",
-        "items": _object(
+        "items": object_of(
             "object index embedding",
             object={"const": "embedding"},
             index=_COUNT,
@@ -133,16 +105,16 @@ _EMBEDDINGS = _object(
         ),
     },
     model={"type": "string"},
-    usage=_object("prompt_tokens total_tokens", prompt_tokens=_COUNT, total_tokens=_COUNT),
+    usage=object_of("prompt_tokens total_tokens", prompt_tokens=_COUNT, total_tokens=_COUNT),
     truncated=_TRUNCATED,
 )
-_RERANKED = _object(
+_RERANKED = object_of(
     "id model results usage",
     id={"type": "string"},
     model={"type": "string"},
     results={
         "type": "array",
-        "items": _object(
+        "items": object_of(
             "index relevance_score",
             index=_COUNT,
             relevance_score=_NUMBER,
@@ -150,6 +122,6 @@ _RERANKED = _object(
         ),
     },
     meta={"type": "object"},
-    usage=_object("total_tokens", total_tokens=_COUNT),
+    usage=object_of("total_tokens", total_tokens=_COUNT),
     truncated=_TRUNCATED,
 )
