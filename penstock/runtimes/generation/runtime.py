@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import time
-from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 
 import msgspec
 
@@ -13,20 +12,14 @@ from penstock.core.generation import EngineStats, Event, Generated, Generation, 
 from penstock.core.language import GENERATION, LanguageModel
 from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature
+from penstock.runtimes.generation.arrivals import Arrival, Arrivals
 from penstock.runtimes.generation.checks import Checks, refuse
 from penstock.runtimes.generation.constraint import Constraints, wanted_by
-from penstock.runtimes.generation.contract import Progress, TokenEngine, Tokenizer
+from penstock.runtimes.generation.contract import Progress, TokenEngine
 from penstock.runtimes.generation.engines import choice
-from penstock.runtimes.generation.prompt import Prompts
+from penstock.runtimes.generation.prompt import Prompt, Prompts
 from penstock.runtimes.generation.reading import Readings
-from penstock.runtimes.generation.rendering.renderer import Renderer
-from penstock.runtimes.generation.session import Prompt, Session
-
-SOON_S = 0.002
-"""A renderer that wants to be looked at so soon is work to do now, in seconds."""
-
-READING_S = 0.2
-"""A step reads prompts for so long at most, so that answers under way go on."""
+from penstock.runtimes.generation.session import Session
 
 News = tuple[int, Event | Generated | PenstockError]
 
@@ -41,14 +34,7 @@ class LanguageRuntime:
     def __init__(self, create: Callable[[str], TokenEngine] = choice.create) -> None:
         self._create = create
         self._model = LanguageModel()
-        self._engine: TokenEngine
-        self._tokenizer: Tokenizer
-        self._renderer: Renderer | None = None
-        self._prompts: Prompts
-        self._readings: Readings
-        self._checks: Checks
         self._sessions: dict[int, Session] = {}
-        self._rendered: deque[tuple[Session, str | Sequence[int]]] = deque()
         self._sequences: dict[int, tuple[Session, int]] = {}
         self._number = 0
         self._news: list[News] = []
@@ -57,55 +43,28 @@ class LanguageRuntime:
         """Loads the engine, and starts the process that renders the chat template."""
         self._model = model = description(spec)
         self._engine = self._create(model.engine)
-        self._tokenizer = self._engine.load(spec, model)
-        self._prompts = Prompts(model, self._tokenizer)
-        self._constraints = Constraints(model, self._tokenizer)
-        self._readings = Readings(model, self._tokenizer)
-        self._checks = Checks(model.engine, self._engine.can, model, len(self._tokenizer.pieces()))
-        if model.chat_template:
-            self._renderer = self._open_renderer()
-        return Signature(
-            (),
-            (),
-            batched=False,
-            task=GENERATION,
-            max_tokens=model.context,
-            sequences=model.sequences,
-            cache_tokens=model.context * model.sequences,
-        )
-
-    def _open_renderer(self) -> Renderer:
-        renderer = Renderer(self._model.chat_template, bos=self._named(self._model.bos), eos=self._eos())
-        try:
-            renderer.check()
-        except BaseException:
-            renderer.close()
-            raise
-        return renderer
-
-    def _named(self, token: int | None) -> str:
-        pieces = self._tokenizer.pieces()
-        return pieces[token].decode(errors="replace") if token is not None and 0 <= token < len(pieces) else ""
-
-    def _eos(self) -> str:
-        return self._named(self._model.eos[0]) if self._model.eos else ""
+        tokenizer = self._engine.load(spec, model)
+        self._checks = Checks(model.engine, self._engine.can, model, len(tokenizer.pieces()))
+        self._prompts = Prompts(model, tokenizer)
+        self._constraints = Constraints(model, tokenizer)
+        self._readings = Readings(model, tokenizer)
+        self._arrivals = Arrivals(model, tokenizer, self._prompts)
+        room = {"sequences": model.sequences, "cache_tokens": model.context * model.sequences}
+        return Signature((), (), batched=False, task=GENERATION, max_tokens=model.context, **room)
 
     # --- requests come and go
 
     def submit(self, id: int, generation: Generation) -> None:
         """Takes a request. Errors come out of `step`, like everything else."""
-        session = Session(id, generation, alone=self._model.prefix_cache)
-        self._sessions[id] = session
+        session = self._sessions[id] = Session(id, generation, alone=self._model.prefix_cache)
         try:
             self._check(session)
-            if generation.messages:
-                self._render(session)
-            else:
-                self._rendered.append((session, generation.prompt if generation.prompt is not None else ""))
+            self._arrivals.add(session)
         except PenstockError as error:
             self._fail(session, error)
 
     def _check(self, session: Session) -> None:
+        """Everything that can be told before the prompt is written. Raises `BadInput`."""
         generation = session.generation
         self._prompts.check(generation)
         self._checks.prompt(generation)
@@ -116,24 +75,16 @@ class LanguageRuntime:
             self._checks.grammar(field)
             session.grammar = self._constraints.of(generation)
 
-    def _render(self, session: Session) -> None:
-        generation, prompts = session.generation, self._prompts
-        assert self._renderer is not None
-        self._renderer.start(
-            session.id, prompts.messages(generation), prompts.tools(generation), prompts.variables(generation)
-        )
-
     def cancel(self, id: int) -> None:
         """Gives a request up, wherever it is."""
         session = self._sessions.pop(id, None)
-        if session is None:
-            return
-        self._news = [news for news in self._news if news[0] != id]
-        self._rendered = deque(waiting for waiting in self._rendered if waiting[0] is not session)
-        self._drop(session)
+        if session is not None:
+            self._news = [news for news in self._news if news[0] != id]
+            self._drop(session)
 
     def _drop(self, session: Session) -> None:
-        """Its sequences leave the engine."""
+        """A request leaves the engine, or does not come to it."""
+        self._arrivals.drop(session)
         for number in [number for number, (owner, _) in self._sequences.items() if owner is session]:
             del self._sequences[number]
             self._engine.cancel(number)
@@ -146,45 +97,32 @@ class LanguageRuntime:
     # --- the work
 
     def step(self) -> list[News]:
-        """Collects rendered prompts, begins what may begin, computes once."""
-        self._collect()
-        until = time.monotonic() + READING_S
-        while self._rendered and time.monotonic() < until:
-            self._enter(*self._rendered.popleft())
+        """Reads prompts that were written, begins what may begin, computes once."""
+        for arrival in self._arrivals.ready():
+            self._attempt(arrival.session, partial(self._enter, arrival))
         if self._engine.busy:
             for progress in self._engine.step():
                 self._take(progress)
         news, self._news = self._news, []
         return news
 
-    def _collect(self) -> None:
-        for id, outcome in self._renderer.poll() if self._renderer is not None else ():
-            session = self._sessions.get(id)
-            if session is None:
-                continue
-            if isinstance(outcome, PenstockError):
-                self._fail(session, outcome)
-            else:
-                self._rendered.append((session, outcome))
-
-    def _enter(self, session: Session, written: str | Sequence[int]) -> None:
-        """A request whose prompt is written."""
-        try:
-            generation = session.generation
-            if session.grammar and isinstance(written, str):
-                written += self._constraints.close(generation, written)
-            prompt = self._prompts.prompt(generation, written)
-            if generation.count_only:
-                self._count(session, prompt)
-                return
-            if not prompt.tokens:
-                refuse("the prompt is empty", "prompt")
-            sampling = self._checks.filled(generation, len(prompt.tokens))
-            grammar = self._constraints.whole(session.grammar, generation, prompt.text)
-            session.enter(prompt, sampling, grammar)
-            self._begin(session)
-        except PenstockError as error:
-            self._fail(session, error)
+    def _enter(self, arrival: Arrival) -> None:
+        """A request's prompt is written. Raises `BadInput` for one that cannot be answered."""
+        session, written = arrival
+        if isinstance(written, PenstockError):
+            raise written
+        generation = session.generation
+        if session.grammar and isinstance(written, str):
+            written += self._constraints.close(generation, written)
+        prompt = self._prompts.prompt(generation, written)
+        if generation.count_only:
+            self._count(session, prompt)
+            return
+        if not prompt.tokens:
+            refuse("the prompt is empty", "prompt")
+        sampling = self._checks.filled(generation, len(prompt.tokens))
+        session.enter(prompt, sampling, self._constraints.whole(session.grammar, generation, prompt.text))
+        self._begin(session)
 
     def _count(self, session: Session, prompt: Prompt) -> None:
         tokens = prompt.tokens
@@ -198,8 +136,7 @@ class LanguageRuntime:
         """Submits the choices whose turn it is. Raises `BadInput` when the engine refuses them."""
         for index in session.due():
             self._number += 1
-            answer = self._readings.answer(session.generation, index, session.prompt.text)
-            sampling = session.begin(answer)
+            sampling = session.begin(self._readings.answer(session.generation, index, session.prompt.text))
             self._sequences[self._number] = session, index
             self._engine.submit(
                 self._number, session.prompt.tokens, sampling, session.grammar, session.generation.adapter
@@ -218,8 +155,12 @@ class LanguageRuntime:
             del self._sequences[progress.id]
         if not progress.finished and session.done(index):
             self._engine.cancel(progress.id)
+        self._attempt(session, partial(self._begin, session))
+
+    def _attempt(self, session: Session, act: Callable[[], None]) -> None:
+        """Does something for a request; an error is its end."""
         try:
-            self._begin(session)
+            act()
         except PenstockError as error:
             self._fail(session, error)
 
@@ -232,20 +173,16 @@ class LanguageRuntime:
 
     @property
     def busy(self) -> bool:
-        """Whether a step has something to do: news, prompts, sequences, or a template that takes too long."""
-        if self._news or self._rendered or self._engine.busy:
-            return True
-        deadline = self._renderer.deadline() if self._renderer is not None else None
-        return deadline is not None and deadline <= time.monotonic() + SOON_S
+        """Whether a step has something to do: news, prompts, or sequences."""
+        return bool(self._news) or self._engine.busy or self._arrivals.busy
 
     def descriptors(self) -> Sequence[int]:
         """Readable when a template was rendered."""
-        return (self._renderer.fileno(),) if self._renderer is not None else ()
+        return self._arrivals.descriptors()
 
     def close(self) -> None:
         """Ends the process that renders templates. The worker's own end does so too."""
-        if self._renderer is not None:
-            self._renderer.close()
+        self._arrivals.close()
 
     def stats(self) -> EngineStats:
         """The engine's state; requests that have no sequence in it yet wait."""

@@ -172,10 +172,11 @@ def test_what_a_template_refuses_is_bad_input() -> None:
 
 def test_a_request_is_cancelled_while_its_template_is_rendered(hermes: Talk) -> None:
     before = len(hermes.engine.submitted)
-    hermes.made.submit(7, chat())
-    hermes.made.cancel(7)
-    assert isinstance(hermes.answer("hi", chat())[0], Started)
-    assert len(hermes.engine.submitted) == before + 1
+    hermes.made.submit(0, chat("never mind"))
+    hermes.made.cancel(0)
+    assert isinstance(hermes.answer("hi", chat("hello"))[0], Started)
+    (sequence,) = hermes.engine.submitted[before:]
+    assert sequence.prompt == ids("<|im_start|>user\nhello<|im_end|>\n<|im_start|>assistant\n")
 
 
 def test_two_conversations_are_answered_side_by_side(hermes: Talk) -> None:
