@@ -73,13 +73,19 @@ def greedy(path: Path, prompt: list[int], length: int, end: int) -> list[int]:
     """The likeliest tokens after a prompt, up to and with `end`."""
     tokens = list(prompt)
     while len(tokens) < len(prompt) + length and tokens[-1] != end:
-        tokens.append(int(logprobs(path, tokens)[-1].argmax()))
+        tokens.append(int(logits(path, tokens)[-1].argmax()))
     return tokens[len(prompt) :]
+
+
+def logits(path: Path, tokens: list[int]) -> Any:
+    """The logits of the whole vocabulary after each token."""
+    import torch
+
+    with torch.no_grad():
+        return reference(path)(torch.tensor([tokens])).logits[0].numpy()
 
 
 def logprobs(path: Path, tokens: list[int]) -> Any:
     """The log-probabilities of the whole vocabulary after each token."""
-    import torch
-
-    with torch.no_grad():
-        return reference(path)(torch.tensor([tokens])).logits[0].log_softmax(-1).numpy()
+    values = logits(path, tokens).astype(np.float64)
+    return values - np.log(np.exp(values).sum(axis=-1, keepdims=True))
