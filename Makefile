@@ -6,10 +6,10 @@ PACKAGE := pyproject.toml constraints.txt
 SEEDS ?= 10000
 ARGS ?=
 
-.PHONY: help demo test lint check bench sim clean
+.PHONY: help demo test lint check bench bench-llm sim clean
 
 help:  ## this list
-	@grep -E '^[a-z]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
+	@grep -E '^[a-z-]+:.*##' Makefile | sed -E 's/:.*## /\t/' | expand -t 12
 
 demo: .venv/.demo  ## real models, served and asked over HTTP (ARGS=--once ends by itself)
 	$(BIN)/penstock demo $(ARGS)
@@ -27,6 +27,9 @@ check: lint test  ## lint and test
 
 bench: .venv/.bench  ## Penstock beside its peers; writes bench/RESULTS.md (ARGS="--rounds 5 --sustained")
 	$(BIN)/python -m bench $(ARGS)
+
+bench-llm: .venv/.bench  ## language models beside llama-server (built once, 10 minutes) and the raw engine
+	$(BIN)/python -m bench.llm $(ARGS)
 
 sim: .venv/.test  ## ten thousand random schedules through the scheduler (SEEDS=10000)
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)

@@ -14,7 +14,7 @@ from penstock.core.language import GENERATION
 from penstock.core.model import Models, ModelView
 from penstock.core.reply import Reply
 from penstock.core.request import Handler, Request
-from penstock.protocols.answer import deadline_of, priority_of
+from penstock.protocols.answer import deadline_of, priority_of, tenant_of
 from penstock.protocols.generation.several import Several
 from penstock.protocols.http.message import HttpRequest
 from penstock.protocols.texts import signature_for
@@ -91,7 +91,10 @@ class Asker:
         if found.adapter:
             generation = replace(generation, adapter=found.adapter)
         deadline, level = deadline_of(timeout_ms, self._clock), priority_of(priority)
-        return await self._handler(Request(http.id, found.name, generation, deadline=deadline, priority=level))
+        tenant = tenant_of(http)
+        return await self._handler(
+            Request(http.id, found.name, generation, deadline=deadline, priority=level, tenant=tenant)
+        )
 
     def generates(self, model: str) -> Named:
         """The model that a client's name means.
