@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 from collections.abc import Iterator
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from penstock.core.errors import BadInput
+from penstock.core.errors import BadInput, ContextExceeded, ModelFailed
 from penstock.core.generation import Call, CallStarted, Generation, Message, Sampling, Started
 from penstock.runtimes.generation.runtime import LanguageRuntime
 from tests.runtimes.generation.scripted import ScriptedEngine
@@ -213,3 +214,33 @@ def test_any_pace_gives_the_same_answer(hermes: Talk, texts: list[str], pace: in
     slow_usage, fast_usage = well(slow)[1].usage, well(fast)[1].usage
     assert slow_usage.completion_tokens == fast_usage.completion_tokens == sum(told(slow, i)["tokens"] for i in (0, 1))
     assert slow_usage.reasoning_tokens == fast_usage.reasoning_tokens
+
+
+def test_descriptors_say_when_a_template_was_rendered(hermes: Talk) -> None:
+    hermes.engine.script = ids("hi")
+    hermes.made.submit(0, chat())
+    assert hermes.made.stats().waiting == 1
+    heard = hermes.made.step()
+    if not heard:
+        assert not hermes.made.busy
+        assert select.select(hermes.made.descriptors(), [], [], 10)[0]
+        heard = hermes.made.step()
+    assert isinstance(heard[0][1], Started)
+    hermes.made.cancel(0)
+
+
+def test_a_template_that_never_ends_fails_alone() -> None:
+    endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
+    made = talk("{% if messages[0].content == 'endless' %}" + endless + "{% endif %}" + CHATML)
+    made.engine.script = ids("hi")
+    bad, good = ask(made.made, chat("endless"), chat("fine"), seconds=60)
+    (error,) = bad
+    assert isinstance(error, ModelFailed)
+    assert told(good)["text"] == "hi"
+    made.made.close()
+
+
+def test_a_long_conversation_reaches_the_template(hermes: Talk) -> None:
+    (error,) = hermes.answer("hi", chat("the fox " * 100_000))
+    assert isinstance(error, ContextExceeded)
+    assert error.param == "messages"
