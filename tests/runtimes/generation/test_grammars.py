@@ -11,7 +11,12 @@ from hypothesis import strategies as st
 from penstock.runtimes.generation.grammars import after_thoughts, either, perhaps
 
 PIECE = re.compile(r'"((?:[^"\\]|\\.)*)"|(\[(?:[^\]\\]|\\.)*\])|([A-Za-z][\w-]*)|([()|*+?])|\s+')
+ESCAPED = re.compile(r"\\(.)")
 MARKS = ["</think>", "<tool_call>", "<|python_tag|>", "[TOOL_CALLS]"]
+
+
+def unescaped(found: re.Match[str]) -> str:
+    return found[1]
 
 
 def matcher(grammar: str) -> re.Pattern[str]:
@@ -23,7 +28,7 @@ def matcher(grammar: str) -> re.Pattern[str]:
         for found in PIECE.finditer(body):
             quoted, group, name, sign = found.groups()
             if quoted is not None:
-                out += f"(?:{re.escape(re.sub(r'\\(.)', r'\1', quoted))})"
+                out += f"(?:{re.escape(ESCAPED.sub(unescaped, quoted))})"
             elif name:
                 out += f"(?:{expand(rules[name])})"
             else:
