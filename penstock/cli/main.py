@@ -24,6 +24,13 @@ class Verb(NamedTuple):
 
 VERBS = {
     "serve": Verb("penstock.cli.serve", "serve", "Serve models over HTTP: files, folders, functions or a YAML file."),
+    "run": Verb("penstock.cli.run", "run", "Chat with a language model, or ask it once."),
+    "pull": Verb("penstock.cli.pull", "pull", "Download a language model, to be run by its name."),
+    "ls": Verb("penstock.cli.ls", "ls", "The language models that were pulled."),
+    "ps": Verb("penstock.cli.ps", "ps", "What a running server serves, and how busy it is."),
+    "show": Verb("penstock.cli.show", "show", "What is known of a language model."),
+    "stop": Verb("penstock.cli.stop", "stop", "Unload a model from a running server."),
+    "rm": Verb("penstock.cli.rm", "rm", "Remove a pulled model from the disk."),
     "quantize": Verb(
         "penstock.cli.quantize", "quantize", "Make a smaller, faster version of a model, and report what that costs."
     ),

@@ -11,8 +11,8 @@ import msgspec
 import typer
 
 from penstock.cli.chat.server import DEFAULT_URL, Server, given_url
-from penstock.cli.sizes import bytes_name
 from penstock.core.errors import PenstockError, SetupError
+from penstock.runtimes.generation.memory import in_words
 
 _SAMPLE = re.compile(r"^(vllm:[a-z_]+|penstock_in_flight|penstock_queue_depth)\{([^}]*)\} (\S+)$", re.MULTILINE)
 _LABEL = re.compile(r'(\w+)="((?:[^"\\]|\\.)*)"')
@@ -67,8 +67,8 @@ def gauges(page: str) -> dict[str, dict[str, float]]:
     """By model: the numbers in `GAUGES`, versions of a model together."""
     found: dict[str, dict[str, float]] = {}
     for name, labels, value in _SAMPLE.findall(page):
-        label = dict(_LABEL.findall(labels))
-        model = label.get("model_name", label.get("model", ""))
+        label: dict[str, str] = dict(_LABEL.findall(labels))
+        model = label.get("model_name") or label.get("model", "")
         if name in GAUGES:
             of_model = found.setdefault(model, {})
             of_model[GAUGES[name]] = of_model.get(GAUGES[name], 0.0) + float(value)
@@ -93,7 +93,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 def _cells(row: Mapping[str, Any]) -> list[str]:
     state = row["state"].lower() + (f": {row['reason']}" if row["reason"] else "")
     cache = "" if row["cache"] is None else f"{row['cache']:.0%}"
-    memory = "" if row["memory"] is None else bytes_name(row["memory"])
+    memory = "" if row["memory"] is None else in_words(row["memory"])
     context = str(row["context"] or "")
     counts = [str(row["running"]), str(row["waiting"])]
     return [row["name"], row["version"], row["runtime"], state, context, *counts, cache, memory]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from penstock.cli.chat import own
@@ -33,9 +34,7 @@ def reach(model: str, url: str | None) -> Iterator[tuple[Server, str]]:
     source = source_of(model)
     if source is None:
         raise SetupError(_nowhere(model, server if there else None))
-    from penstock.repository.sources import name_of
-
-    name = name_of(source)
+    source, name = on_disk(source)
     with Waiting(name) as waiting, own.serving(source, name, waiting.tick) as at:
         waiting.done()
         yield Server(at), name
@@ -101,15 +100,24 @@ def _nowhere(model: str, server: Server | None) -> str:
 
 
 def source_of(model: str) -> str | None:
-    """What `penstock serve` takes for a model that is not served: a file, a folder, a source on the hub, or the place
-    of a pulled model; None when it is none of these."""
-    from pathlib import Path
-
+    """What `penstock serve` takes for a model that is not served: a file, a folder, a source on the hub, or a pulled
+    model's name; None when it is none of these."""
+    from penstock.repository import library
     from penstock.repository.hub.names import is_hub
 
     if is_hub(model) or Path(model).expanduser().exists():
         return model
-    from penstock.repository.library import find
+    found = library.find(model)
+    return None if found is None else found.name
 
-    found = find(model.removesuffix(LATEST))
-    return None if found is None else str(found.path)
+
+def on_disk(source: str) -> tuple[str, str]:
+    """The source, pulled first if it is on the hub, and the name to serve it under."""
+    from penstock.repository.hub.names import is_hub
+    from penstock.repository.sources import name_of
+
+    if is_hub(source):
+        from penstock.cli import downloading
+
+        source = downloading.pull(source).name
+    return source, name_of(source)

@@ -29,6 +29,18 @@ class Pulled(NamedTuple):
     family: str = ""
     parameters: int = 0
     quantization: str = ""
+    digest: str = ""
+
+
+def on_disk() -> list[Pulled]:
+    """The models that were pulled, and are whole."""
+    from penstock.repository import library
+
+    return [
+        Pulled(e.name, e.size, e.modified, e.format, e.family, e.parameters, e.quantization, e.digest)
+        for e in library.entries()
+        if e.complete
+    ]
 
 
 def language_of(spec: ModelSpec) -> LanguageModel | None:
@@ -58,7 +70,7 @@ def listed_pulled(pulled: Pulled) -> dict[str, Any]:
     """A model that was pulled, and is not served, in the list of models."""
     about = _details(pulled.format, pulled.family, pulled.parameters, pulled.quantization)
     known = {"name": pulled.name, "model": pulled.name, "modified_at": pulled.modified, "size": pulled.size}
-    return {**known, "digest": _digest(pulled.name), "details": about}
+    return {**known, "digest": pulled.digest.removeprefix("sha256:") or _digest(pulled.name), "details": about}
 
 
 def loaded(view: ModelView) -> dict[str, Any]:

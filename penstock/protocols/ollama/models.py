@@ -50,7 +50,7 @@ class OllamaModels:
         handler: Handler,
         models: Models,
         version: str,
-        pulled: Callable[[], Sequence[Pulled]] = tuple,
+        pulled: Callable[[], Sequence[Pulled]] = described.on_disk,
         puller: Puller | None = None,
     ):
         self._models = models
@@ -77,8 +77,15 @@ class OllamaModels:
     async def tags(self, http: HttpRequest) -> HttpResponse:
         """GET /api/tags: what is served, and what was pulled and could be."""
         served = {v.spec.name: described.listed(v, self._since) for v in self._models.all() if described.speaks(v)}
-        more = [described.listed_pulled(p) for p in await aside(self._pulled) if p.name not in served]
+        more = [described.listed_pulled(p) for p in await self._on_disk() if p.name not in served]
         return _json({"models": [*served.values(), *more]})
+
+    async def _on_disk(self) -> Sequence[Pulled]:
+        try:
+            return await aside(self._pulled)
+        except SetupError as error:
+            log.warning("pulled_models_unknown", reason=error.message)
+            return ()
 
     async def loaded(self, http: HttpRequest) -> HttpResponse:
         """GET /api/ps: what is loaded."""

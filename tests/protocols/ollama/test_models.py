@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from penstock.core.clock import system_clock
-from penstock.core.errors import ModelFileError
+from penstock.core.errors import ModelFileError, SetupError
 from penstock.core.model import ModelSpec, State
 from penstock.core.reply import Meta, Reply
 from penstock.core.request import Request
@@ -60,6 +60,10 @@ class Shelf:
 
 def pulled() -> list[Pulled]:
     return [Pulled("tiny"), Pulled("phi", 5, "2026-01-01T00:00:00Z", "gguf", "phi3", 3_800_000_000, "Q4_K_M")]
+
+
+def damaged() -> list[Pulled]:
+    raise SetupError("the list of pulled models is damaged")
 
 
 VIEWS = (
@@ -149,7 +153,7 @@ def test_a_pull_that_fails(served: Live) -> None:
 
 def test_without_a_puller_nobody_pulls() -> None:
     def mount(routes: Any, models: Any) -> None:
-        OllamaModels(embedder, models, "9.9").mount(routes)
+        OllamaModels(embedder, models, "9.9", damaged).mount(routes)
 
     with live(mount, *VIEWS) as doors:
         status, told = doors.refusal("/api/pull", {"model": "new"})
