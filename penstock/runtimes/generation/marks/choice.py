@@ -9,6 +9,8 @@ from penstock.runtimes.generation.marks.llama3 import Llama3
 from penstock.runtimes.generation.marks.mistral import Mistral
 
 _FORMATS: dict[str, type[CallFormat]] = {"hermes": Hermes, "llama3": Llama3, "mistral": Mistral}
+_NO_JSON = ("<function=", "<arg_key>")
+"""Marks of templates that have Hermes' tags around something else than JSON."""
 
 
 def tool_format(model: LanguageModel) -> str:
@@ -19,7 +21,7 @@ def tool_format(model: LanguageModel) -> str:
     if "[TOOL_CALLS]" in template:
         return "mistral"
     if "<tool_call>" in template:
-        return "hermes"
+        return "none" if any(mark in template for mark in _NO_JSON) else "hermes"
     llama = "<|python_tag|>" in template or ("<|start_header_id|>" in template and '"parameters"' in template)
     return "llama3" if llama else "none"
 
