@@ -10,6 +10,7 @@ from typing import Any
 
 from penstock.core.errors import ConfigError, ModelFileError
 from penstock.core.model import ModelSpec
+from penstock.repository import library
 from penstock.repository.formats import FORMATS
 from penstock.repository.hub.fetching import of_hub
 from penstock.repository.hub.names import HubName, is_hub, parse
@@ -38,7 +39,8 @@ def resolve(
     store: TrustStore | None = None,
 ) -> ModelSpec:
     """Describes the model at a source: a file, a model folder, a Hugging Face folder or a file in it,
-    "hf:org/name[@revision][/file]" (which is downloaded first), "module:attribute" or "file.py:attribute".
+    "hf:org/name[@revision][/file]" or "hf:org/name:Q4_K_M" (which is downloaded first), a pulled model's name,
+    "module:attribute" or "file.py:attribute".
 
     `trust`: digests ("sha256:...") that may run code, besides those in the person's `store`. `base`:
     where relative paths start (default: the working folder). What is None comes from the files.
@@ -58,14 +60,27 @@ def resolve(
 
 
 def _known(
-    found: Path | HubName | str, runtime: str | None, options: Mapping[str, Any], trust: Trusted, base: Path
+    found: Path | HubName | library.Entry | str,
+    runtime: str | None,
+    options: Mapping[str, Any],
+    trust: Trusted,
+    base: Path,
 ) -> dict[str, Any]:
     if isinstance(found, HubName):
         return of_hub(found, runtime, options, trust)
+    if isinstance(found, library.Entry):
+        return _pulled(found, runtime, options, trust)
     if isinstance(found, Path):
         return of_path(found, runtime, options, trust)
     known = of_python(found, runtime, base)
     return {**known, "options": {**known["options"], **options}}
+
+
+def _pulled(entry: library.Entry, runtime: str | None, options: Mapping[str, Any], trust: Trusted) -> dict[str, Any]:
+    if not entry.complete:
+        raise library.unpulled(entry.name)
+    details = {"repo": entry.repo, "commit": entry.commit, "pulled": entry.modified}
+    return {**of_path(Path(entry.path), runtime, options, trust), "details": details}
 
 
 def name_of(source: str, base: Path | None = None) -> str:
@@ -79,7 +94,9 @@ def name_of(source: str, base: Path | None = None) -> str:
     return _name(found)
 
 
-def _name(found: Path | HubName | str) -> str:
+def _name(found: Path | HubName | library.Entry | str) -> str:
+    if isinstance(found, library.Entry):
+        return found.name
     if isinstance(found, HubName):
         return default_name(re.sub(r"(?i)[-_.]gguf$", "", found.repo.rpartition("/")[2]))
     return default_name(found if isinstance(found, str) else found.name)
@@ -108,8 +125,9 @@ def checked_name(name: str, what: str = "name") -> str:
     return name
 
 
-def _find(source: str, base: Path) -> Path | HubName | str:
-    """The path that the source names, its name on the hub, or the source itself when it names a Python object."""
+def _find(source: str, base: Path) -> Path | HubName | library.Entry | str:
+    """The path that the source names, its name on the hub, the pulled model of that name, or the source itself when it
+    names a Python object."""
     if "\0" in source:
         raise ModelFileError("a source cannot hold NUL characters")
     if is_hub(source):
@@ -119,17 +137,25 @@ def _find(source: str, base: Path) -> Path | HubName | str:
         raise without_object(source, path)
     if path.exists():
         return path
+    if (pulled := library.find(source)) is not None:
+        return pulled
     if _ELSEWHERE.match(source):
         raise ModelFileError(f"{source} is not on this machine; download it first and name the file")
     if names_object(source):
         _check_there(file_of(source, base), source)
         return source
-    raise ModelFileError(f"there is no {source}{_nearest(path)}")
+    raise ModelFileError(f"there is no {source}{_nearest(path)}{_hub_hint(source)}")
 
 
 def _check_there(path: Path | None, source: str) -> None:
     if path is not None and not path.is_file():
         raise ModelFileError(f"there is no {source.rpartition(':')[0]}{_nearest(path)}")
+
+
+def _hub_hint(source: str) -> str:
+    """For a model's name on the hub without hf: before it."""
+    looks = re.fullmatch(r"[A-Za-z0-9][\w.-]*/[\w.-]+(:\w+)?", source) is not None
+    return f" (on the hub it would be hf:{source})" if looks else ""
 
 
 def _nearest(path: Path) -> str:

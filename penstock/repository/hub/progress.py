@@ -37,7 +37,8 @@ def watch_no_more() -> None:
 
 @contextlib.contextmanager
 def telling(out: BinaryIO, wanted: bool) -> Iterator[None]:
-    """Writes a line of `Progress` now and then while something is fetched."""
+    """Writes a line of `Progress` now and then while something is fetched, be there news or not: whoever reads may wish
+    to give it up."""
     if not wanted:
         yield
         return
@@ -52,13 +53,11 @@ def telling(out: BinaryIO, wanted: bool) -> Iterator[None]:
 
 
 def _tell(out: BinaryIO, done: threading.Event) -> None:
-    last: Progress | None = None
     while not done.wait(PERIOD_S):
         progress = _seen()
-        if progress is not None and progress != last:
+        if progress is not None:
             out.write(msgspec.json.encode(progress) + b"\n")
             out.flush()
-            last = progress
 
 
 def _seen() -> Progress | None:
