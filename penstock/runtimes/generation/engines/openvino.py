@@ -14,10 +14,11 @@ from penstock.core.model import ModelSpec
 from penstock.runtimes.generation.contract import Capabilities, Progress, Tokenizer
 from penstock.runtimes.generation.engines import openvino_sampling, openvino_settings
 from penstock.runtimes.generation.engines.openvino_guesses import guessed
-from penstock.runtimes.generation.engines.openvino_prompts import Pace, Waiting, plan
+from penstock.runtimes.generation.engines.openvino_prompts import Waiting, plan
 from penstock.runtimes.generation.engines.openvino_sequence import Sequence
 from penstock.runtimes.generation.engines.openvino_settings import BLOCK
 from penstock.runtimes.generation.engines.openvino_tokenizer import tokenizer_of
+from penstock.runtimes.generation.engines.pace import Pace
 from penstock.runtimes.generation.engines.prefix_blocks import PrefixBlocks
 from penstock.runtimes.openvino import library
 

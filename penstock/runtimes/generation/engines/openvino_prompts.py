@@ -39,29 +39,3 @@ def _end(length: int, cached: int, share: int, block: int) -> int:
         return length
     end = (cached + share) // block * block
     return end if end > cached else 0
-
-
-class Pace:
-    """How many prompt tokens a step may compute so that it takes about `seconds`, learned from the steps before.
-
-    At most `most`, and at least one block, else prompts would never be done.
-    """
-
-    def __init__(self, most: int, least: int, seconds: float):
-        self._most = most
-        self._least = least
-        self._seconds = seconds
-        self._each = 0.0
-
-    def budget(self) -> int:
-        """Prompt tokens of the next step."""
-        if not self._each:
-            return self._most
-        return max(self._least, min(self._most, int(self._seconds / self._each)))
-
-    def took(self, tokens: int, seconds: float) -> None:
-        """A step computed so many prompt tokens in this time."""
-        if tokens < self._least:
-            return
-        each = seconds / tokens
-        self._each = each if not self._each else 0.7 * self._each + 0.3 * each
