@@ -80,7 +80,7 @@ class Answer:
         return Text(self.index, text)
 
     def _token(self, token: int, choice: Choice | None) -> None:
-        if choice is not None and self._reading.top is not None:
+        if choice is not None and self._reading.top is not None and not self._reading.detokenizer.hides(token):
             self._logprobs.append((self._written, self._logprob(token, choice)))
         text = self._reading.detokenizer.feed(token)
         if self._thoughts is None:

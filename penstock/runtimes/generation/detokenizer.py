@@ -14,7 +14,8 @@ class Detokenizer:
     """The text of one sequence, token by token.
 
     A character whose bytes are spread over tokens comes with the last of them; bytes that cannot become one are
-    U+FFFD. `hidden`: tokens that are no text. `strip`: the first space is the tokenizer's own, not the model's.
+    U+FFFD. `hidden`: tokens that are no text, as ids that the vocabulary lacks are none. `strip`: the first space is
+    the tokenizer's own, not the model's.
     """
 
     __slots__ = ("_decoder", "_hidden", "_pieces", "_strip")
@@ -26,8 +27,8 @@ class Detokenizer:
         self._strip = strip
 
     def feed(self, token: int) -> str:
-        """The text that this token completes; often none. Ids that the vocabulary lacks are no text."""
-        if token in self._hidden or not 0 <= token < len(self._pieces):
+        """The text that this token completes; often none."""
+        if self.hides(token):
             text = self.end()
         else:
             text = self._decoder.decode(self._pieces[token])
@@ -35,6 +36,10 @@ class Detokenizer:
             self._strip = False
             return text.removeprefix(" ")
         return text
+
+    def hides(self, token: int) -> bool:
+        """Whether a token is no text."""
+        return token in self._hidden or not 0 <= token < len(self._pieces)
 
     def end(self) -> str:
         """What is left: bytes that lack the rest of their character, as U+FFFD."""

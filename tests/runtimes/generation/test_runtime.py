@@ -135,6 +135,15 @@ def test_log_probabilities_ride_with_their_text() -> None:
     assert len(logprobs[0].top) == 2
 
 
+def test_control_tokens_are_neither_text_nor_log_probabilities() -> None:
+    made = runtime(ScriptedEngine(ids("the</s> fox")))
+    (events,) = ask(made, plain(sampling=Sampling(logprobs=0, ignore_eos=True)))
+    answer = told(events)
+    assert answer["text"] == "the fox"
+    assert b"".join(each.raw for each in answer["logprobs"]) == b"the fox"
+    assert answer["tokens"] == len(ids("the</s> fox")) + 1
+
+
 def test_stopped_is_the_last_of_its_choice() -> None:
     (events,) = ask(runtime(ScriptedEngine([])), plain())
     assert [type(event) for event in events[1:-1]] == [Stopped]
