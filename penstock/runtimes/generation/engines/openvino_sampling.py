@@ -13,6 +13,8 @@ from penstock.runtimes.generation.engines.openvino_settings import LOOKUP
 
 SEEDS = 2**32
 """The sampler's generator takes 32 bits."""
+MOST = 1 - 1e-6
+"""The library takes no `min_p` of 1; this one leaves the same tokens."""
 
 
 def config(genai: Any, sampling: Sampling, room: int, ends: Collection[int]) -> Any:
@@ -54,7 +56,7 @@ def _draw(chosen: Any, sampling: Sampling) -> None:
     if sampling.top_p is not None:
         chosen.top_p = sampling.top_p
     if sampling.min_p:
-        chosen.min_p = sampling.min_p
+        chosen.min_p = min(sampling.min_p, MOST)
     if sampling.top_k:
         chosen.top_k = sampling.top_k
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import re
 from collections.abc import Collection
 from typing import Any
 
@@ -12,6 +13,9 @@ from penstock.core.errors import BadInput
 from penstock.runtimes.generation.contract import Tokenizer
 
 UNREAD = "the schema makes a grammar that the engine cannot read"
+
+UNREAD = "the schema makes a grammar that the engine cannot read"
+_ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|.)", re.DOTALL)
 
 
 def installed() -> bool:
@@ -33,16 +37,13 @@ class Grammars:
         """The state of an answer that follows a GBNF grammar. Raises `BadInput` for one that cannot be read."""
         from llguidance.gbnf_to_lark import GbnfToLarkError, any_to_lark
 
+        kind = self._library.LLMatcher
         try:
-            matcher = self._library.LLMatcher(
-                self._tokens, self._library.LLMatcher.grammar_from_lark(any_to_lark(grammar))
-            )
+            matcher = kind(self._tokens, kind.grammar_from_lark(any_to_lark(_spelled(grammar))))
         except (GbnfToLarkError, ValueError) as error:
-            raise BadInput(
-                "the schema cannot be turned into a grammar that the engine reads", detail=str(error)
-            ) from error
+            raise BadInput(UNREAD, detail=str(error)) from error
         if matcher.is_error():
-            raise BadInput("the schema makes a grammar that the engine cannot read", detail=matcher.get_error())
+            raise BadInput(UNREAD, detail=matcher.get_error())
         return Matcher(matcher)
 
 
@@ -77,3 +78,16 @@ class _Words:
 
     def __call__(self, text: str) -> list[int]:
         return self._encode(text, special=False)
+
+
+def _spelled(grammar: str) -> str:
+    """The grammar with characters in place of their numbers, which llguidance's reader of GBNF writes wrong."""
+
+    def spell(found: re.Match[str]) -> str:
+        number = found[1] or found[2]
+        if number is None:
+            return found[0]
+        code = int(number, 16)
+        return f"\\x{code:02x}" if code < 0xA0 else chr(code)
+
+    return _ESCAPED.sub(spell, grammar)
