@@ -47,7 +47,7 @@ def served(server: Server, model: str) -> str | None:
     base = next((name for name in (model, plain, plain.rpartition(":")[0]) if name in models), None)
     if base is None:
         return None if not _alias(server, plain) else plain
-    if models[base]["state"] == "UNAVAILABLE":
+    if models[base]["state"] in ("UNLOADED", "LOADING"):
         server.load(base)
     return model if base != plain else plain
 
