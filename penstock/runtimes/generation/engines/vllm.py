@@ -134,17 +134,17 @@ def _engine(vllm: Any, arguments: dict[str, Any], figures: Figures) -> Any:
         engine_arguments = vllm.EngineArgs(**arguments)
         config = engine_arguments.create_engine_config()
     except (ValueError, TypeError) as error:
-        raise ConfigError(f"vLLM refuses the model's settings: {_first_line(error)}", detail=str(error)) from error
+        raise ConfigError(f"vLLM refuses the model's settings: {_in_short(error)}", detail=str(error)) from error
     try:
         return vllm.LLMEngine.from_vllm_config(config, stat_loggers=[figures])
     except Exception as error:
-        raise ModelFileError(f"vLLM cannot load the model: {_first_line(error)}", detail=str(error)) from error
+        raise ModelFileError(f"vLLM cannot load the model: {_in_short(error)}", detail=str(error)) from error
 
 
-def _first_line(error: Exception) -> str:
+def _in_short(error: Exception) -> str:
     lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    plain = [line for line in lines if "/" not in line and not line.endswith(("VllmConfig", "ModelConfig"))]
-    return plain[0][:300] if plain else type(error).__name__
+    plain = [line for line in lines if "/" not in line and "validation error" not in line]
+    return ": ".join(plain[:2])[:300] if plain else type(error).__name__
 
 
 def _tokenizer_file(spec: ModelSpec, model: LanguageModel) -> Path:

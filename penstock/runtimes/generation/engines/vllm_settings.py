@@ -47,7 +47,7 @@ def arguments(spec: ModelSpec, model: LanguageModel, options: VllmOptions) -> di
         "trust_remote_code": False,
         "generation_config": "auto",
         "limit_mm_per_prompt": {"image": 0, "video": 0, "audio": 0},
-        "structured_outputs_config": {"backend": options.structured_outputs_backend, "disable_fallback": True},
+        "structured_outputs_config": {"backend": options.structured_outputs_backend},
         "disable_log_stats": False,
     }
     return chosen | _adapters(model) | _speculation(model) | _cache(model, options) | given
