@@ -8,6 +8,7 @@ import sys
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
+from penstock.cli import language
 from penstock.core.model import ModelSpec, State
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import DTYPES
@@ -50,6 +51,9 @@ def startup(models: Sequence[Shown], url: str, console: Console | None = None) -
 
     console = console or Console(file=sys.stdout)
     console.print(table(models))
+    for model in models:
+        for line in language.notes(model):
+            console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"Serving at [bold]{url}[/]   docs {url}/docs   metrics {url}/metrics\n", highlight=False, soft_wrap=True
     )
@@ -77,10 +81,13 @@ def cells(model: Shown) -> list[str]:
     """A model's line."""
     spec, settings = model.spec, model.settings
     signature = model.signature or Signature(())
+    described = language.described(spec)
     state = "" if model.state is State.READY else f" ({model.state.lower()})"
     where = "in the server" if settings.placement == "inline" else f"{settings.replicas} × {threads(model.threads)}"
     asked = [input for input in signature.inputs if not (signature.task and input.optional)]
     gives = [output for output in signature.outputs if output.name not in (TOKENS, TRUNCATED)]
+    if described is not None:
+        return [spec.name + state, spec.version, *language.cells(described), where]
     runtime = f"{spec.runtime} {spec.precision}".strip()
     return [spec.name + state, spec.version, runtime, compact(asked), compact(gives), where]
 
@@ -107,6 +114,9 @@ def shape(sizes: Sequence[int]) -> str:
 
 def curl(model: Shown, url: str) -> str:
     """A command that asks the model, with a row of its example or zeros."""
+    described = language.described(model.spec)
+    if described is not None:
+        return language.curl(model.spec.name, described, url)
     body = json.dumps({"inputs": [example_row(model)]}, ensure_ascii=False)
     path = f"{url}/models/{model.spec.name}/predict"
     if len(body) > LONG:
