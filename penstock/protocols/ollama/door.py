@@ -16,12 +16,13 @@ from penstock.core.reply import Reply
 from penstock.core.request import Handler
 from penstock.protocols.aside import HEAVY, aside
 from penstock.protocols.generation.answers import follow
-from penstock.protocols.generation.ask import Asker
+from penstock.protocols.generation.ask import Asker, Named
 from penstock.protocols.generation.headers import generation_headers
 from penstock.protocols.generation.stream import IDLE_S, events, streamed
 from penstock.protocols.http.message import JSON, HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.ollama.conversation import chat_generation, prompt_generation
+from penstock.protocols.ollama.finding import find
 from penstock.protocols.ollama.lines import JSON_LINES, Line, Shape, Writer, asked_nothing, encoded, whole
 from penstock.protocols.ollama.messages import (
     CHAT_FIELDS,
@@ -58,18 +59,19 @@ class OllamaText:
         """POST /api/chat; without messages it loads the model, or unloads it."""
         message = await _read(_chat, http, CHAT_FIELDS)
         check_offered(message)
+        found = await find(self._asker, message.model)
         if not message.messages:
-            return await self._load(message, "chat")
+            return await self._load(message, found, "chat")
         return await self._answer(http, message, chat_generation(message, self._options(message)), "chat")
 
     async def generate(self, http: HttpRequest) -> HttpResponse:
         """POST /api/generate; without a prompt it loads the model, or unloads it."""
         message = await _read(_generate, http, GENERATE_FIELDS)
         check_offered(message)
+        found = await find(self._asker, message.model)
         if not message.prompt:
-            return await self._load(message, "generate")
-        options = self._options(message)
-        template = bool(self._asker.find(message.model).view.spec.options.get("chat_template"))
+            return await self._load(message, found, "generate")
+        options, template = self._options(message), bool(found.view.spec.options.get("chat_template"))
         return await self._answer(http, message, prompt_generation(message, options, template), "generate")
 
     def _options(self, message: Asked) -> Options:
@@ -79,9 +81,9 @@ class OllamaText:
         check_context(options, None if signature is None else signature.max_tokens)
         return options
 
-    async def _load(self, message: Asked, shape: Shape) -> HttpResponse:
+    async def _load(self, message: Asked, found: Named, shape: Shape) -> HttpResponse:
         """Loads the model, or, with a `keep_alive` of 0, unloads it."""
-        found, leave = self._asker.find(message.model), is_zero(message.keep_alive)
+        leave = is_zero(message.keep_alive)
         if self._lifecycle is not None:
             await self._task((self._lifecycle.unload if leave else self._lifecycle.load)(found.name))
         elif leave:

@@ -16,6 +16,7 @@ from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.ollama import described
 from penstock.protocols.ollama.described import Pulled
+from penstock.protocols.ollama.finding import find
 from penstock.protocols.ollama.lines import JSON_LINES, encoded, now
 from penstock.protocols.ollama.messages import NAME_FIELDS, NameRequest
 from penstock.protocols.reading import read, wrong
@@ -57,7 +58,7 @@ class OllamaModels:
         self._version = version
         self._pulled = pulled
         self._puller = puller
-        self._find = Asker(handler, models, lambda: 0.0).find
+        self._asker = Asker(handler, models, lambda: 0.0)
         self._since = now()
 
     def mount(self, routes: Routes) -> None:
@@ -95,7 +96,8 @@ class OllamaModels:
     async def show(self, http: HttpRequest) -> HttpResponse:
         """POST /api/show: a served model."""
         name = _name(read(_names, http.body, NAME_FIELDS))
-        return _json(described.shown(self._find(name).view, self._since))
+        found = await find(self._asker, name)
+        return _json(described.shown(found.view, self._since))
 
     async def pull(self, http: HttpRequest) -> HttpResponse:
         """POST /api/pull: fetches a model to this machine's disk; it is not served by that."""

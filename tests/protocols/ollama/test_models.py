@@ -6,6 +6,7 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -134,6 +135,18 @@ def test_show_of_an_embedder_and_of_nothing(served: Live) -> None:
     assert served.refusal("/api/show", {"model": "huge"})[0] == 404
     status, told = served.refusal("/api/show", {})
     assert (status, "model is missing" in told["error"]) == (400, True)
+
+
+def test_a_model_that_was_pulled_and_is_not_served(
+    served: Live, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("PENSTOCK_CACHE", str(tmp_path))
+    entry = {"name": "phi", "source": "hf:org/phi", "path": "phi", "size": 1, "digest": "", "modified": ""}
+    (tmp_path / "library.json").write_text(json.dumps({"models": {"phi": entry}}))
+    status, told = served.refusal("/api/show", {"model": "phi:latest"})
+    assert (status, "penstock serve phi" in told["error"]) == (404, True)
+    (tmp_path / "library.json").write_text("{")
+    assert served.refusal("/api/show", {"model": "phi"})[0] == 404
 
 
 def test_pull_reports_as_it_goes(served: Live) -> None:
