@@ -14,6 +14,7 @@ from penstock.core.reply import Meta, Reply
 from penstock.core.request import Handler, Request
 from penstock.core.signature import Fit, Signature, TensorSpec
 from penstock.core.tensors import Tensor
+from penstock.protocols.anthropic.door import Anthropic
 from penstock.protocols.aside import HEAVY
 from penstock.protocols.docs.pages import Docs
 from penstock.protocols.http.app import HttpApp
@@ -23,6 +24,9 @@ from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.oip.repository import OipRepository
 from penstock.protocols.oip.rest import OipRest
+from penstock.protocols.ollama.door import OllamaText
+from penstock.protocols.ollama.embedding import OllamaEmbedding
+from penstock.protocols.ollama.models import OllamaModels
 from penstock.protocols.openai.door import OpenAI
 from penstock.protocols.operations import Operations
 from penstock.protocols.predict import Predict
@@ -117,6 +121,10 @@ class Doors:
         OipRest(handler or self.echo, self.models, clock, "9.9").mount(routes)
         OipRepository(self.models, self.lifecycle).mount(routes)
         OpenAI(handler or self.echo, self.models, clock).mount(routes)
+        Anthropic(handler or self.echo, self.models, clock).mount(routes)
+        OllamaText(handler or self.echo, self.models, clock).mount(routes)
+        OllamaEmbedding(handler or self.echo, self.models, clock).mount(routes)
+        OllamaModels(handler or self.echo, self.models, "9.9").mount(routes)
         Rerank(handler or self.echo, self.models, clock).mount(routes)
         Operations(self.models, lambda: b"metrics", "9.9").mount(routes)
         Docs(self.models, "9.9").mount(routes)
@@ -137,7 +145,8 @@ class Doors:
         assert isinstance(answer, HttpResponse), answer
         large = len(request.body) > HEAVY or len(body(answer)) > HEAVY // 4
         loads = b"/repository/models/" in request.path
-        assert at_once or large or loads, "a door without I/O must answer at once"
+        reads_disk = request.path.startswith(b"/api/")
+        assert at_once or large or loads or reads_disk, "a door without I/O must answer at once"
         return answer
 
 

@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.core.model import ModelView
 from penstock.protocols.answer import about
-from penstock.protocols.docs import errors, generation, texts
+from penstock.protocols.docs import dialects, errors, generation, texts
 from penstock.protocols.docs.rows import request_schema, response_schema
 from penstock.protocols.oip.messages import InferRequest, InferResponse
 
@@ -58,15 +58,22 @@ def document(models: Iterable[ModelView], version: str) -> Json:
             {"name": "models", "description": "Rows in, rows out; one path per model."},
             {"name": texts.TAG, "description": "For clients of OpenAI, Cohere, Jina and others."},
             {"name": generation.TAG, "description": "For clients of OpenAI's API; the answers may be streamed."},
+            {"name": dialects.TAG, "description": "For clients of Anthropic's API and of Ollama."},
             {"name": "open inference protocol", "description": "For clients of KServe, Triton and others."},
             {"name": "operations", "description": "Liveness, readiness, metrics."},
         ],
         "x-penstock-models": [described(model) for model in models if generation.generates(model)],
-        "paths": served.paths() | texts.paths(_answers) | generation.paths(_answers) | _oip_paths() | _operations(),
+        "paths": served.paths()
+        | texts.paths(_answers)
+        | generation.paths(_answers)
+        | dialects.paths(_answers)
+        | _oip_paths()
+        | _operations(),
         "components": {
             "schemas": messages
             | texts.schemas(models)
             | generation.schemas(models)
+            | dialects.schemas()
             | errors.schemas()
             | served.schemas(),
             "responses": errors.responses(),
