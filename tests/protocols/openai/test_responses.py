@@ -214,6 +214,7 @@ def test_what_is_said_reaches_the_model(server: Live, model: Scripted) -> None:
     assert (found.format, found.think, found.parallel_calls, found.sampling.logprobs) == (schema, False, False, 3)
     assert (answer["tools"], answer["temperature"], answer["max_output_tokens"]) == ([TOOL], 0, 9)
     assert answer["text"]["format"]["schema"] == schema
+    assert answer["tool_choice"] == {"type": "function", "name": "weather"}
     server.json(PATH, ask(text={"format": {"type": "json_object"}}))
     assert model.generation.format == {}
 
@@ -263,6 +264,7 @@ def test_log_probabilities(server: Live, model: Scripted) -> None:
         ({"include": ["file_search_call.results"]}, "include"),
         ({"reasoning": {"effort": "very"}}, "reasoning"),
         ({"n": 2}, "n"),
+        ({"metadata": {"a": {"b": 1}}}, "metadata"),
     ],
 )
 def test_what_is_wrong_is_refused_by_name(server: Live, model: Scripted, rest: dict[str, Any], param: str) -> None:

@@ -30,7 +30,7 @@ FIELDS: Mapping[str, str] = {
     "parallel_tool_calls": "false for one tool call at most",
     "reasoning_effort": '"none" to answer at once; "minimal", "low", "medium", "high", "xhigh", "max" to reason first',
     "stream_options": '{"include_usage": true} to have the usage in a last chunk; needs stream: true',
-    "metadata": "an object; it is not kept",
+    "metadata": "an object of texts; it is not kept",
     "safety_identifier": "a text",
     "prompt_cache_key": "a text; what prompts have in common is found without it",
     "prompt_cache_retention": "a text; what prompts have in common is kept while there is room",
@@ -84,7 +84,7 @@ class ChatRequest(SamplingFields, forbid_unknown_fields=True, kw_only=True):
     parallel_tool_calls: bool | None = None
     reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
     stream_options: StreamOptions | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: dict[str, str] | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None

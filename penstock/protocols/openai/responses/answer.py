@@ -19,8 +19,8 @@ Json = dict[str, Any]
 class Growing:
     """One response. Items follow each other: whatever is of another kind ends the one under way."""
 
-    def __init__(self, message: ResponsesRequest):
-        self._head = _head(message)
+    def __init__(self, message: ResponsesRequest, choice: str):
+        self._head = _head(message, choice)
         self._output: list[Json] = []
         self._open: Building | None = None
         self._cut = False
@@ -113,8 +113,8 @@ class Growing:
         ]
 
 
-def _head(message: ResponsesRequest) -> Json:
-    """What a response says of its request."""
+def _head(message: ResponsesRequest, choice: str) -> Json:
+    """What a response says of its request. `choice` among the tools, as the path knows it."""
     text = to_builtins(message.text.format) if message.text is not None and message.text.format is not None else None
     return {
         "id": new_id("resp"),
@@ -135,7 +135,7 @@ def _head(message: ResponsesRequest) -> Json:
         "store": False,
         "temperature": message.temperature,
         "text": {"format": text or {"type": "text"}},
-        "tool_choice": message.tool_choice or "auto",
+        "tool_choice": {"type": "function", "name": choice[1:]} if choice.startswith("=") else choice,
         "tools": message.tools or [],
         "top_logprobs": message.top_logprobs or 0,
         "top_p": message.top_p,

@@ -39,7 +39,7 @@ class Responses:
             message, generation = read_responses(http.body)
         timeout_ms, priority = message.timeout_ms, message.priority
         reply = await self._asker.ask(http, message.model, generation, timeout_ms=timeout_ms, priority=priority)
-        growing = Growing(message)
+        growing = Growing(message, generation.tool_choice)
         if message.stream:
             return streamed(reply, typed_stream(reply, growing, http.id), generation_headers(reply.meta))
         usage = await follow(reply, growing.add)

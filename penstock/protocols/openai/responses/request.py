@@ -28,7 +28,7 @@ FIELDS: Mapping[str, str] = {
     "parallel_tool_calls": "false for one tool call at most",
     "reasoning": '{"effort": "none"} to answer at once; any other effort to reason first',
     "stream_options": "an object; include_obfuscation changes nothing",
-    "metadata": "an object; it comes back with the answer",
+    "metadata": "an object of texts; it comes back with the answer",
     "safety_identifier": "a text",
     "prompt_cache_key": "a text; what prompts have in common is found without it",
     "prompt_cache_retention": "a text; what prompts have in common is kept while there is room",
@@ -102,7 +102,7 @@ class ResponsesRequest(SamplingFields, forbid_unknown_fields=True, kw_only=True)
     parallel_tool_calls: bool | None = None
     reasoning: ReasoningSettings | None = None
     stream_options: dict[Literal["include_obfuscation"], bool] | None = None
-    metadata: dict[str, Any] | None = None
+    metadata: dict[str, str] | None = None
     safety_identifier: str | None = None
     prompt_cache_key: str | None = None
     prompt_cache_retention: str | None = None
