@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -44,11 +43,6 @@ def text_of(content: Content, place: str, field: str = "messages") -> str:
     if content is None:
         raise wrong(field, f"{place} is null; it is a text, or a list of text parts")
     return "\n".join(_text(part, f"{place}[{index}]", field) for index, part in enumerate(content))
-
-
-def joined(parts: Sequence[Part] | None, place: str, field: str) -> str:
-    """The text of parts that may be absent."""
-    return text_of(list(parts), place, field) if parts else ""
 
 
 def _text(part: Part, place: str, field: str) -> str:
