@@ -14,6 +14,7 @@ from penstock.repository.gguf_words import ENDINGS, FILE_TYPES, MEMBERS, NOT_LAN
 
 _PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 _CONTROL = 3
+_ENOUGH = 0.2
 _MAX_PARTS = 1_000
 
 
@@ -159,11 +160,13 @@ def _quantization(file: Gguf, tensors: Sequence[Tensor]) -> str:
     sizes: dict[str, int] = {}
     for tensor in tensors:
         if len(tensor.shape) > 1:
-            sizes[tensor.kind] = sizes.get(tensor.kind, 0) + tensor.size
+            sizes[tensor.kind] = sizes.get(tensor.kind, 0) + tensor.elements
     most = max(sizes, key=lambda kind: sizes[kind], default="F32")
     word = file.metadata.get("general.file_type")
     said = FILE_TYPES.get(word, most) if isinstance(word, int) else most
-    named = said if most in MEMBERS.get(said, {said}) else most
+    own = sum(count for kind, count in sizes.items() if kind in MEMBERS.get(said, {said}))
+    # The table of embeddings, which is in more bits, may be most of a small model.
+    named = said if own >= _ENOUGH * sum(sizes.values()) else most
     others = sorted(set(sizes) - MEMBERS.get(named, {named}) - {"F32", "F16", "Q8_0", "Q6_K"})
     return ", ".join([named, *others])
 
