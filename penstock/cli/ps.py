@@ -84,7 +84,7 @@ def show(rows: list[dict[str, Any]]) -> None:
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for title in ("model", "version", "runtime", "state", "context", "running", "waiting", "cache", "memory"):
-        table.add_column(title, overflow="fold")
+        table.add_column(title, overflow="fold", no_wrap=title not in ("model", "state"))
     for row in rows:
         table.add_row(*(Text(cell) for cell in _cells(row)))
     Console(file=sys.stdout).print(table)

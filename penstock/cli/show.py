@@ -52,6 +52,10 @@ def described(model: str, url: str | None) -> dict[str, Any]:
     return of_files(source)
 
 
+_SAID = ("general.architecture", "general.parameter_count", "general.file_type")
+"""What the details say already."""
+
+
 @dataclass
 class _View:
     """A model that is not served, as far as its files tell."""
@@ -87,21 +91,25 @@ def tables(name: str, said: Mapping[str, Any]) -> None:
 
 def rows(said: Mapping[str, Any]) -> list[tuple[str, Any]]:
     """What is worth a line."""
-    details, info = said["details"], dict(said["model_info"])
-    (
-        info.pop("general.architecture", None),
-        info.pop("general.parameter_count", None),
-        info.pop("general.file_type", None),
-    )
+    details = said["details"]
     found: list[tuple[str, Any]] = [
         ("architecture", details["family"]),
         ("parameters", details["parameter_size"]),
         ("quantization", details["quantization_level"]),
         ("format", details["format"]),
         ("can do", ", ".join(said["capabilities"])),
-        *((key.partition(".")[2].replace("_", " ").replace(".", " "), value) for key, value in info.items()),
+        *((label(key), value) for key, value in said["model_info"].items() if key not in _SAID),
         ("settings", "; ".join(" ".join(line.split()) for line in said["parameters"].splitlines())),
         ("license", said["license"]),
         ("chat template", f"{len(said['template'])} characters; --template prints it" if said["template"] else "none"),
     ]
     return [(key, value) for key, value in found if value not in ("", None)]
+
+
+def label(key: str) -> str:
+    """A key of GGUF in words; what the server adds is of the model as it is served."""
+    room, _, name = key.partition(".")
+    words = name.replace("_", " ").replace(".", " ")
+    if name == "context_length":
+        return "context served" if room == "penstock" else "context trained"
+    return words
