@@ -28,6 +28,7 @@ from penstock.protocols.openai.door import OpenAI
 from penstock.protocols.operations import Operations
 from penstock.protocols.predict import Predict
 from penstock.protocols.rerank import Rerank
+from penstock.repository.pulling import Puller
 from penstock.routing.items import ItemCache
 from penstock.routing.names import Names
 from penstock.runtimes.contract import Engine, Runtime
@@ -76,12 +77,17 @@ class App:
         Anthropic(self.gate, self.names, system_clock).mount(routes)
         OllamaText(self.gate, self.names, system_clock).mount(routes)
         OllamaEmbedding(self.gate, self.names, system_clock).mount(routes)
-        OllamaModels(self.gate, self.names, release).mount(routes)
+        OllamaModels(self.gate, self.names, release, puller=self._puller()).mount(routes)
         Rerank(self.gate, self.names, system_clock).mount(routes)
         Operations(self.names, metrics.render, release).mount(routes)
         Docs(self.names, release).mount(routes)
         http = HttpApp(routes, settings.limits, hosts=hosts, access_log=settings.access_log)
         return http
+
+    def _puller(self) -> Puller | None:
+        """Fetches models for clients, where they may ask for that."""
+        local = self._own_hosts() is not None
+        return Puller() if self.config.http.pull or (self.config.http.pull is None and local) else None
 
     def add(
         self, spec: ModelSpec, settings: DeploymentSettings, create: Callable[[str], Runtime | Engine] | None = None
