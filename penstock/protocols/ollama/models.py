@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
-from typing import Any, Protocol
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
+from typing import Any, Protocol, TypeVar
 
 import msgspec
 
@@ -23,6 +24,7 @@ from penstock.protocols.reading import read, wrong
 from penstock.telemetry.logs import logger
 
 log = logger("protocols")
+_T = TypeVar("_T")
 _names = msgspec.json.Decoder(NameRequest)
 NOT_OFFERED = {
     "/api/create": ("POST", "models are not made here; penstock quantize makes smaller ones"),
@@ -106,13 +108,10 @@ class OllamaModels:
         if self._puller is None:
             raise Forbidden("this server fetches no models for its clients; run penstock pull on its machine")
         reports = self._puller.pull(name)
-        first = await _next(reports)
-        if message.stream is not False:
-            return HttpResponse(200, b"", JSON_LINES, stream=_lines(first, reports, http.id))
-        last = first
-        while report := await _next(reports):
-            last = report
-        return _json(last)
+        if message.stream is False:
+            return _json(await _task(_last(reports)))
+        first = await _task(_next(reports))
+        return HttpResponse(200, b"", JSON_LINES, stream=_lines(first, reports, http.id))
 
     async def not_offered(self, http: HttpRequest) -> HttpResponse:
         """What only Ollama does."""
@@ -126,6 +125,32 @@ async def _next(reports: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None
         return await anext(reports, None)
     except SetupError as error:
         raise (Unsupported if isinstance(error, MissingExtra) else BadInput)(error.message) from None
+
+
+async def _last(reports: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
+    """The last report. Cancelled, it gives the download up."""
+    last = None
+    try:
+        while (report := await _next(reports)) is not None:
+            last = report
+    finally:
+        await _close(reports)
+    return last
+
+
+async def _close(reports: AsyncIterator[dict[str, Any]]) -> None:
+    if aclose := getattr(reports, "aclose", None):
+        await aclose()
+
+
+async def _task(work: Coroutine[Any, Any, _T]) -> _T:
+    """What the work gives, done in a task that ends with whoever waits for it: a generator that is waited for outside
+    of one is not told when its reader leaves."""
+    task = asyncio.get_running_loop().create_task(work)
+    try:
+        return await task
+    finally:
+        task.cancel()
 
 
 async def _lines(
@@ -144,8 +169,7 @@ async def _lines(
         told = Internal("an internal error; the log has it under this request id")
         yield encoded({"error": told.message, "code": told.code, "request_id": request_id})
     finally:
-        if aclose := getattr(reports, "aclose", None):
-            await aclose()
+        await _close(reports)
 
 
 def _name(message: NameRequest) -> str:

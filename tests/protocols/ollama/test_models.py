@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import time
 from collections.abc import AsyncIterator, Iterator
 from datetime import datetime
 from pathlib import Path
@@ -24,6 +26,7 @@ from penstock.protocols.ollama.described import Pulled, size_name
 from penstock.protocols.ollama.embedding import OllamaEmbedding
 from penstock.protocols.ollama.models import OllamaModels
 from tests.protocols.scripted import CONTEXT, TEMPLATE, Live, View, live, llm
+from tests.servers import eventually
 
 TEXTS = Signature(
     (TensorSpec("text", "BYTES", (-1,)), TensorSpec("truncate", "BOOL", (-1,), optional=True)),
@@ -48,7 +51,15 @@ async def embedder(request: Request) -> Reply:
 class Shelf:
     """Fetches some models, and not others."""
 
+    given_up = 0
+
     async def pull(self, name: str) -> AsyncIterator[dict[str, Any]]:
+        if name == "endless":
+            try:
+                yield {"status": "looking it up"}
+                await asyncio.sleep(60)
+            finally:
+                Shelf.given_up += 1
         if name == "absent":
             raise ModelFileError("the hub has no model absent")
         yield {"status": "looking it up"}
@@ -162,6 +173,18 @@ def test_a_pull_that_fails(served: Live) -> None:
     _, _, raw = served.ask("POST", "/api/pull", {"model": "broken"})
     last = json.loads(raw.splitlines()[-1])
     assert (last["error"], "status" in last) == ("the hub hung up", False)
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_a_client_that_leaves_gives_the_pull_up(served: Live, streamed: bool) -> None:
+    before, body = Shelf.given_up, json.dumps({"model": "endless", "stream": streamed}).encode()
+    with socket.create_connection(("127.0.0.1", served.port), 10) as client:
+        client.sendall(b"POST /api/pull HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        if streamed:
+            assert client.recv(65536).startswith(b"HTTP/1.1 200")
+        else:
+            time.sleep(0.2)
+    eventually(lambda: Shelf.given_up > before, "the download goes on", 2)
 
 
 def test_without_a_puller_nobody_pulls() -> None:
