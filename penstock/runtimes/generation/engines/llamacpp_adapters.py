@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import ctypes
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from penstock.core.errors import ModelFileError
-from penstock.runtimes.generation.engines import llamacpp_library
+from penstock.runtimes.generation.engines import llamacpp_library, llamacpp_peft
 from penstock.runtimes.generation.engines.llamacpp_network import Network
 
 
@@ -16,7 +18,27 @@ def load(network: Network, adapters: dict[str, str]) -> dict[str, Any]:
 
 
 def _load(network: Network, name: str, path: Path) -> Any:
-    file = _gguf(name, path)
+    if not path.exists():
+        raise ModelFileError(f"the adapter {name!r} is missing")
+    if _is_gguf(path):
+        return _read(network, name, path)
+    with TemporaryDirectory(prefix="penstock-") as folder:
+        file = Path(folder) / "adapter.gguf"
+        try:
+            llamacpp_peft.write(path, file, _base(network))
+        except ModelFileError as error:
+            raise ModelFileError(f"the adapter {name!r}: {error}", detail=error.detail) from error
+        return _read(network, name, file)
+
+
+def _is_gguf(path: Path) -> bool:
+    if path.is_dir():
+        return False
+    with path.open("rb") as file:
+        return file.read(4) == b"GGUF"
+
+
+def _read(network: Network, name: str, file: Path) -> Any:
     llamacpp_library.forget()
     adapter = network.library.llama_adapter_lora_init(network.model, str(file).encode())
     if not adapter:
@@ -25,11 +47,9 @@ def _load(network: Network, name: str, path: Path) -> Any:
     return adapter
 
 
-def _gguf(name: str, path: Path) -> Path:
-    if not path.exists():
-        raise ModelFileError(f"the adapter {name!r} is missing")
-    if path.is_file() and path.open("rb").read(4) == b"GGUF":
-        return path
-    raise ModelFileError(
-        f"llama.cpp reads adapters as GGUF files; {name!r} is none (convert_lora_to_gguf.py makes one)"
-    )
+def _base(network: Network) -> llamacpp_peft.Base:
+    library, model = network.library, network.model
+    buffer = ctypes.create_string_buffer(128)
+    library.llama_model_meta_val_str(model, b"general.architecture", buffer, len(buffer))
+    heads, kv_heads = library.llama_model_n_head(model), library.llama_model_n_head_kv(model)
+    return llamacpp_peft.Base(buffer.value.decode(), heads, kv_heads)

@@ -85,7 +85,7 @@ class Network:
 
     def adapt(self, adapter: Any | None) -> None:
         """Sets the LoRA adapter of the next steps, or none."""
-        pointers = (ctypes.c_void_p * 1)(adapter) if adapter else None
+        pointers = (self.library.llama_adapter_lora_p_ctypes * 1)(adapter) if adapter else None
         scales = (ctypes.c_float * 1)(1.0) if adapter else None
         if self.library.llama_set_adapters_lora(self._context, pointers, 1 if adapter else 0, scales):
             raise RuntimeError("llama.cpp could not set a LoRA adapter")
@@ -130,9 +130,7 @@ def _load(library: Any, path: Path, params: Any) -> Any:
     model = library.llama_model_load_from_file(str(path).encode(), params)
     if not model:
         why = llamacpp_library.reason() or "it may be damaged"
-        raise ModelFileError(
-            f"llama.cpp cannot load the model: {why}", detail=llamacpp_library.said()
-        )
+        raise ModelFileError(f"llama.cpp cannot load the model: {why}", detail=llamacpp_library.said())
     if library.llama_model_has_encoder(model) or not library.llama_model_has_decoder(model):
         library.llama_model_free(model)
         raise ModelFileError("the model is no generator of text: it has an encoder; llama.cpp serves decoders here")
