@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import signal
 import stat
 import sys
+from types import FrameType
 from typing import Annotated, Any
 
 import msgspec
@@ -40,6 +42,8 @@ def run(
 
     cat notes.txt | penstock run tiny "In one sentence:"
     """
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _leave)
     text = question(prompt or [])
     if text is None and as_json:
         raise ConfigError("--json goes with a question: penstock run MODEL QUESTION --json")
@@ -111,3 +115,8 @@ def is_piped() -> bool:
     except (OSError, ValueError, AttributeError):
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
+
+
+def _leave(number: int, frame: FrameType | None) -> None:
+    """A server of one's own is stopped on the way out."""
+    raise SystemExit(128 + number)

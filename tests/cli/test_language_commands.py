@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 import subprocess
 from collections.abc import Iterator
 from pathlib import Path
@@ -77,12 +78,13 @@ def test_a_server_of_its_own_ends_with_the_conversation(env: dict[str, str]) -> 
     eventually(lambda: not any(map(alive, servers_and_workers)), "its server outlived it")
 
 
-def test_a_server_of_its_own_ends_with_a_command_that_is_killed(env: dict[str, str]) -> None:
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGHUP])
+def test_a_server_of_its_own_ends_with_a_command_that_is_killed(env: dict[str, str], number: int) -> None:
     with at_terminal("run", str(TINY), env=env) as person:
         person.sees(">>> ", 100)
         servers_and_workers = family(person.process.pid)
-        person.process.kill()
-        person.waits()
+        person.process.send_signal(number)
+        assert person.waits() == (-number if number == signal.SIGKILL else 128 + number)
     eventually(lambda: not any(map(alive, servers_and_workers)), "its server outlived it")
 
 
