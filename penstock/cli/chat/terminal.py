@@ -48,12 +48,12 @@ class Terminal:
     def _read(self) -> str | None:
         """The next input; None at the end. Ctrl-C takes back what was typed."""
         try:
-            text = input(">>> ").strip()
+            text = prompted(">>> ").strip()
             if not text.startswith(_QUOTES):
                 return text
             lines = [text.removeprefix(_QUOTES)]
             while not lines[-1].rstrip().endswith(_QUOTES):
-                lines.append(input("... "))
+                lines.append(prompted("... "))
             return "\n".join(lines).rstrip().removesuffix(_QUOTES).strip()
         except EOFError:
             print()
@@ -101,6 +101,14 @@ class Terminal:
             _say(f"penstock: {error.message}")
         finally:
             self._conversation.heard(heard)
+
+
+def prompted(prompt: str) -> str:
+    """A line that a person types; the prompt never gets into answers that are written to a file."""
+    if sys.stdout.isatty():
+        return input(prompt)
+    print(prompt, end="", file=sys.stderr, flush=True)
+    return input()
 
 
 @contextlib.contextmanager
