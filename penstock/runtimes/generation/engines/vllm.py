@@ -15,12 +15,13 @@ from penstock.runtimes.generation.contract import Capabilities, Progress, Tokeni
 from penstock.runtimes.generation.engines import engine_options, vllm_sampling, vllm_settings
 from penstock.runtimes.generation.engines.vllm_options import VllmOptions
 from penstock.runtimes.generation.engines.vllm_stats import Figures
+from penstock.runtimes.generation.engines.vllm_stepper import Copies, Here, Stepper
 
 Finished = Literal["", "stop", "length", "error"]
 
 
 class VllmEngine:
-    """Sequences that come and go in vLLM's LLMEngine, stepped from this thread."""
+    """Sequences that come and go in vLLM, stepped from this thread."""
 
     def __init__(self) -> None:
         self.can = Capabilities(top_logprobs=20, logit_bias=True, min_p=True, grammar=True)
@@ -37,8 +38,7 @@ class VllmEngine:
         self._model = model
         tokenizer = tokenizers.of_file(_tokenizer_file(spec, model))
         self._vllm = _library(spec)
-        self._engine = _engine(self._vllm, arguments, self._figures)
-        self._vocabulary = int(self._engine.model_config.get_vocab_size())
+        self._stepper = _stepper(self._vllm, arguments, self._figures)
         self._adapters = _adapters(model)
         self.can = self.can._replace(adapters=bool(self._adapters), min_tokens=True, min_p=not model.speculative)
         return tokenizer
@@ -50,15 +50,13 @@ class VllmEngine:
         parameters = vllm_sampling.parameters(self._vllm, sampling, room, self._model.eos, grammar)
         lora = self._adapter(adapter)
         try:
-            self._engine.add_request(
-                str(id), {"type": "token", "prompt_token_ids": prompt}, parameters, lora_request=lora
-            )
+            self._stepper.submit(str(id), prompt, parameters, lora)
         except (ValueError, self._vllm.exceptions.VLLMValidationError) as error:
             raise BadInput(f"vLLM refuses the request: {error}") from error
         self._asked[id] = sampling.logprobs
 
     def _check(self, prompt: list[int], sampling: Sampling) -> None:
-        context, size = self._model.context, self._vocabulary
+        context, size = self._model.context, self._stepper.vocabulary
         if not prompt:
             raise BadInput("the prompt is empty")
         if min(prompt) < 0 or max(prompt) >= size:
@@ -84,16 +82,12 @@ class VllmEngine:
         """Drops a sequence; its blocks are free at once."""
         if id in self._asked:
             self._forget(id)
-            self._engine.abort_request([str(id)])
+            self._stepper.abort(str(id))
 
     def step(self) -> list[Progress]:
         """Computes once for all sequences."""
-        if not self._engine.has_unfinished_requests():
-            return []
-        return [self._progress(int(output.request_id), output) for output in self._engine.step() if self._known(output)]
-
-    def _known(self, output: Any) -> bool:
-        return int(output.request_id) in self._asked
+        outputs = [output for output in self._stepper.step() if int(output.request_id) in self._asked]
+        return [self._progress(int(output.request_id), output) for output in outputs]
 
     def _progress(self, id: int, output: Any) -> Progress:
         part = output.outputs[0]
@@ -114,7 +108,7 @@ class VllmEngine:
     @property
     def busy(self) -> bool:
         """Whether there are unfinished sequences."""
-        return bool(self._asked) or bool(self._engine.has_unfinished_requests())
+        return bool(self._asked)
 
     def stats(self) -> EngineStats:
         """The engine's present state."""
@@ -129,14 +123,13 @@ def _library(spec: ModelSpec) -> Any:
         raise MissingExtra("vLLM is not installed: pip install 'penstock[vllm]'", detail=str(error)) from error
 
 
-def _engine(vllm: Any, arguments: dict[str, Any], figures: Figures) -> Any:
+def _stepper(vllm: Any, arguments: dict[str, Any], figures: Figures) -> Stepper:
     try:
-        engine_arguments = vllm.EngineArgs(**arguments)
-        config = engine_arguments.create_engine_config()
+        config = vllm.EngineArgs(**arguments).create_engine_config()
     except (ValueError, TypeError) as error:
         raise ConfigError(f"vLLM refuses the model's settings: {_in_short(error)}", detail=str(error)) from error
     try:
-        return vllm.LLMEngine.from_vllm_config(config, stat_loggers=[figures])
+        return (Copies if arguments.get("data_parallel_size", 1) > 1 else Here)(vllm, config, figures)
     except Exception as error:
         raise ModelFileError(f"vLLM cannot load the model: {_in_short(error)}", detail=str(error)) from error
 
