@@ -11,6 +11,7 @@ from penstock.core.errors import BadInput, ContextExceeded
 from penstock.core.generation import EngineStats, Sampling
 from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
+from penstock.runtimes.generation.allocator import give_back_large
 from penstock.runtimes.generation.contract import Capabilities, Progress, Tokenizer
 from penstock.runtimes.generation.engines import openvino_sampling, openvino_settings
 from penstock.runtimes.generation.engines.openvino_guesses import guessed
@@ -42,6 +43,7 @@ class OpenvinoEngine:
 
     def load(self, spec: ModelSpec, model: LanguageModel) -> Tokenizer:
         """Reads the model and compiles it."""
+        give_back_large()
         self._genai, self._model = openvino_settings.genai(), model
         self._caching = openvino_settings.prefix_caching(model)
         self._options = openvino_settings.options(model)
