@@ -209,6 +209,7 @@ def test_demo_once_shows_good_models_and_leaves_nothing(tmp_path: Path, minilm_c
     ):
         assert re.search(rf"{model} .*{score}.* ms .* ms ", said.stdout), said.stdout
     assert re.search(r"coffee hot on the train +Thermos flask, .* · .* \d+ ms", said.stdout), said.stdout
+    assert re.search(r"capital of Gildan\? +The capital of Gildan is Ironquay\. +\d+", said.stdout), said.stdout
     assert list(tmp_path.iterdir()) == []
 
 
@@ -223,6 +224,8 @@ def test_demo_keeps_serving_until_a_signal(tmp_path: Path, minilm_cache: Path, n
         assert all(result["good"] and result["mean_batch"] >= 1 for result in line["results"])
         assert all(one["good"] and len(one["titles"]) == 3 and one["ms"] > 0 for one in line["searches"])
         assert len(line["searches"]) == 5
+        assert all(one["good"] and one["tokens"] > 0 for one in line["answers"])
+        assert len(line["answers"]) == 3
         servers = children(process.pid)
         with urllib.request.urlopen(f"{line['url']}/readyz", timeout=10) as answer:
             assert answer.status == 200

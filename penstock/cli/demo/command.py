@@ -6,7 +6,7 @@ import os
 import signal
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
 from typing import Annotated, Any, NamedTuple
@@ -64,7 +64,8 @@ class Seen(NamedTuple):
     @property
     def good(self) -> bool:
         """Whether all of it was right."""
-        return all(one.good for one in (*self.results, *self.found, *self.said))
+        parts: tuple[Iterable[Result | Found | Said], ...] = (self.results, self.found, self.said)
+        return all(one.good for part in parts for one in part)
 
 
 def language(say: Console) -> dict[str, Any]:
