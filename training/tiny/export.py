@@ -62,10 +62,8 @@ def write_gguf(path: Path, weights: dict[str, Tensor], tokenizer: Tokenizer, sha
     describe(writer, shape)
     describe_tokens(writer, tokenizer)
     for name, value in weights.items():
-        if name.endswith("q_proj.weight"):
+        if name.endswith(("q_proj.weight", "k_proj.weight")):
             value = interleaved(value, shape.heads)
-        elif name.endswith("k_proj.weight"):
-            value = interleaved(value, shape.kv_heads)
         writer.add_tensor(gguf_name(name), (value.float() if value.ndim == 1 else value).numpy())
     writer.write_header_to_file()
     writer.write_kv_data_to_file()
@@ -86,7 +84,7 @@ def describe(writer: gguf.GGUFWriter, shape: Shape) -> None:
     writer.add_block_count(shape.layers)
     writer.add_feed_forward_length(shape.ffn)
     writer.add_head_count(shape.heads)
-    writer.add_head_count_kv(shape.kv_heads)
+    writer.add_head_count_kv(shape.heads)
     writer.add_key_length(shape.head_dim)
     writer.add_value_length(shape.head_dim)
     writer.add_layer_norm_rms_eps(shape.eps)
@@ -140,7 +138,7 @@ def configuration(shape: Shape) -> dict[str, Any]:
         "intermediate_size": shape.ffn,
         "num_hidden_layers": shape.layers,
         "num_attention_heads": shape.heads,
-        "num_key_value_heads": shape.kv_heads,
+        "num_key_value_heads": shape.heads,
         "head_dim": shape.head_dim,
         "max_position_embeddings": shape.context,
         "rms_norm_eps": shape.eps,

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
+PLAIN = 256
+
 
 @dataclass(frozen=True)
 class Shape:
@@ -17,7 +19,6 @@ class Shape:
     hidden: int = 192
     layers: int = 4
     heads: int = 3
-    kv_heads: int = 3
     head_dim: int = 64
     ffn: int = 448
     context: int = 2048
@@ -39,16 +40,26 @@ def rotate(x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
     return x * cos + torch.cat([-second, first], dim=-1) * sin
 
 
+def mix(q: Tensor, k: Tensor, v: Tensor) -> Tensor:
+    """Causal attention of [batch, heads, length, head_dim]; in plain steps where texts are short."""
+    length = q.shape[2]
+    if length > PLAIN or not torch.is_grad_enabled():
+        return functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+    seen = torch.ones(length, length, dtype=torch.bool).tril()
+    scores = (q @ k.transpose(-1, -2)).float() * q.shape[3] ** -0.5
+    return scores.masked_fill(~seen, float("-inf")).softmax(-1).to(q.dtype) @ v
+
+
 class Attention(nn.Module):
-    """Causal attention with grouped key and value heads."""
+    """Causal attention."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.shape = shape
-        wide, narrow = shape.heads * shape.head_dim, shape.kv_heads * shape.head_dim
+        wide = shape.heads * shape.head_dim
         self.q_proj = nn.Linear(shape.hidden, wide, bias=False)
-        self.k_proj = nn.Linear(shape.hidden, narrow, bias=False)
-        self.v_proj = nn.Linear(shape.hidden, narrow, bias=False)
+        self.k_proj = nn.Linear(shape.hidden, wide, bias=False)
+        self.v_proj = nn.Linear(shape.hidden, wide, bias=False)
         self.o_proj = nn.Linear(wide, shape.hidden, bias=False)
 
     def forward(self, x: Tensor, cos: Tensor, sin: Tensor) -> Tensor:
@@ -59,8 +70,7 @@ class Attention(nn.Module):
             for project in (self.q_proj, self.k_proj, self.v_proj)
         )
         q, k = rotate(q, cos, sin), rotate(k, cos, sin)
-        grouped = self.shape.kv_heads != self.shape.heads
-        mixed = functional.scaled_dot_product_attention(q, k, v, is_causal=True, enable_gqa=grouped)
+        mixed = mix(q, k, v)
         return self.o_proj(mixed.transpose(1, 2).reshape(batch, length, -1))
 
 

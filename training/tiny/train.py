@@ -1,6 +1,6 @@
 """Training: documents without end from a seed, batches of like lengths, Muon and AdamW, bfloat16 on the processor.
 
-    python -m training.tiny.train --out FOLDER [--minutes 30] [--seed 0]
+    python -m training.tiny.train --out FOLDER [--steps 2000] [--seed 0]
 
 writes FOLDER/tokenizer.json, and FOLDER/model.pt every few minutes and at the end.
 """
@@ -8,6 +8,7 @@ writes FOLDER/tokenizer.json, and FOLDER/model.pt every few minutes and at the e
 from __future__ import annotations
 
 import argparse
+import itertools
 import math
 import random
 import time
@@ -24,9 +25,10 @@ from training.tiny import grammar, speech
 from training.tiny import tokenizer as tokens
 from training.tiny.model import Shape, Tiny
 
-LONGEST, BATCH, POOL = 1024, 3072, 1000
-PEAK, ADAM_PEAK, WARM = 0.02, 0.003, 100
-AVERAGE = 0.99
+LONGEST, BATCH, POOL = 1024, 4096, 1000
+SHORT, FIRST = 128, 0.4
+PEAK, ADAM_PEAK, WARM = 0.02, 0.004, 40
+AVERAGE = 0.98
 SAVE_EVERY = 50
 
 
@@ -49,11 +51,19 @@ def encode(tokenizer: Tokenizer, pieces: list[grammar.Piece]) -> tuple[list[int]
     return ids, weights
 
 
-def batches(tokenizer: Tokenizer, seed: int) -> Iterator[Batch]:
-    """Batches of about as many tokens, each of documents of like lengths, without end."""
+def lessons(tokenizer: Tokenizer, seed: int, steps: int) -> Iterator[Batch]:
+    """Batches for so many steps: short documents first, then all."""
+    short = int(FIRST * steps)
+    yield from itertools.islice(batches(tokenizer, seed, SHORT), short)
+    yield from itertools.islice(batches(tokenizer, seed + 1000, 100 * LONGEST), steps - short)
+
+
+def batches(tokenizer: Tokenizer, seed: int, limit: int) -> Iterator[Batch]:
+    """Batches of about as many tokens, of documents within the limit and of like lengths in each, without end."""
     rng = random.Random(seed)
     while True:
         pool = [encode(tokenizer, grammar.document(rng)) for _ in range(POOL)]
+        pool = [document for document in pool if len(document[0]) <= limit]
         pool.sort(key=lambda document: len(document[0]))
         cut: list[Batch] = []
         while pool:
@@ -93,9 +103,9 @@ def optimizers(network: Tiny) -> list[torch.optim.Optimizer]:
     return [torch.optim.Muon(matrices, lr=PEAK, weight_decay=0.02), adam]
 
 
-def pace(step: int, done: float) -> float:
-    """The share of the full learning rate: up in a line, then down as a cosine of the part of the time that is done."""
-    return min(1.0, (step + 1) / WARM) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * min(1.0, done))))
+def pace(done: float, step: int) -> float:
+    """The share of the full learning rate: up in a line, then down as a cosine of the part that is done."""
+    return min(1.0, (step + 1) / WARM) * (0.01 + 0.99 * 0.5 * (1 + math.cos(math.pi * done)))
 
 
 @torch.no_grad()
@@ -128,23 +138,23 @@ def examine(network: Tiny, tokenizer: Tokenizer, seed: int, count: int) -> dict[
     return shares
 
 
-def train(rank: int, out: Path, minutes: float, seed: int, workers: int) -> None:
-    """Train for so many minutes as one of the workers, each on text of its own; the first saves the average weights."""
+def train(rank: int, chosen: argparse.Namespace) -> None:
+    """Train as one of the workers, each on text of its own; the first saves the average of the weights."""
     torch.set_num_threads(1)
-    torch.manual_seed(seed)
-    distributed.init_process_group("gloo", init_method=f"file://{out.resolve()}/meeting", rank=rank, world_size=workers)
-    network, average = Tiny(Shape()), Tiny(Shape())
-    compiled = torch.compile(loss_of, dynamic=True)
-    source = batches(tokens.load(out / "tokenizer.json"), seed + 1 + rank)
-    guides, start, step, done = optimizers(network), time.monotonic(), 0, torch.zeros(1)
-    while done < 1:
-        loss = advance(network, guides, compiled, next(source), pace(step, float(done)))
+    torch.manual_seed(chosen.seed)
+    meeting = f"file://{chosen.out.resolve()}/meeting"
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=chosen.workers)
+    network, average, start = Tiny(Shape()), Tiny(Shape()), time.monotonic()
+    if chosen.onward:
+        network.load_state_dict(torch.load(chosen.out / "model.pt", weights_only=True))
+    compiled, guides = torch.compile(loss_of, dynamic=True), optimizers(network)
+    tokenizer = tokens.load(chosen.out / "tokenizer.json")
+    for step, batch in enumerate(lessons(tokenizer, 7919 * chosen.seed + rank, chosen.steps)):
+        loss = advance(network, guides, compiled, batch, chosen.peak * pace(step / chosen.steps, step))
         follow(average, network, step)
-        done, step = torch.tensor([(time.monotonic() - start) / 60 / minutes]), step + 1
-        distributed.broadcast(done, 0)
-        if rank == 0 and (step % SAVE_EVERY == 0 or done >= 1):
-            torch.save(average.state_dict(), out / "model.pt")
-            print(f"step {step}, {time.monotonic() - start:.0f} s, loss {loss:.4f}", flush=True)
+        if rank == 0 and (step % SAVE_EVERY == SAVE_EVERY - 1 or step == chosen.steps - 1):
+            torch.save(average.state_dict(), chosen.out / "model.pt")
+            print(f"step {step + 1}, {time.monotonic() - start:.0f} s, loss {loss:.4f}", flush=True)
 
 
 def advance(
@@ -175,13 +185,15 @@ def main() -> None:
     """Read the options, train, and print the shares of exact answers."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--minutes", type=float, default=30)
+    options.add_argument("--steps", type=int, default=2000)
+    options.add_argument("--peak", type=float, default=1.0, help="a factor of the highest learning rate")
+    options.add_argument("--onward", action="store_true", help="go on from FOLDER/model.pt")
     options.add_argument("--seed", type=int, default=0)
     options.add_argument("--workers", type=int, default=2)
     chosen = options.parse_args()
     tokenizer, network = tokens.load(chosen.out / "tokenizer.json"), Tiny(Shape())
     (chosen.out / "meeting").unlink(missing_ok=True)
-    multiprocessing.spawn(train, (chosen.out, chosen.minutes, chosen.seed, chosen.workers), chosen.workers)
+    multiprocessing.spawn(train, (chosen,), chosen.workers)
     network.load_state_dict(torch.load(chosen.out / "model.pt", weights_only=True))
     for kind, part in examine(network, tokenizer, 1, 100).items():
         print(f"{kind}: {part:.1%}")
