@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from importlib.util import find_spec
 from typing import Any
 
 import openai
@@ -12,7 +13,8 @@ import pytest
 from openai.types.chat import ChatCompletionChunk
 from pydantic import BaseModel
 
-from tests.servers import Server, eventually
+from tests.clients import conftest
+from tests.servers import Server, configured, eventually
 from training.tiny import world
 
 MODEL = "tiny"
@@ -139,6 +141,32 @@ def test_log_probabilities(client: openai.OpenAI) -> None:
     streamed = [c.logprobs for chunk in stream(client, "Repeat: salt and wind", logprobs=True) for c in chunk.choices]
     pieces = [token for logprobs in streamed if logprobs for token in logprobs.content or ()]
     assert [token.token for token in pieces] == [token.token for token in tokens]
+
+
+@pytest.fixture
+def llamacpp() -> Iterator[openai.OpenAI]:
+    """The same model on the engine that shows alternatives and takes biases."""
+    if find_spec("llama_cpp") is None:
+        pytest.skip("needs the extra llamacpp")
+    models = {MODEL: {"source": str(conftest.TINY), "options": {"engine": "llamacpp"}}}
+    with configured(models) as server, openai.OpenAI(base_url=url(server), api_key="none", max_retries=0) as client:
+        yield client
+
+
+def test_alternatives_and_biases(client: openai.OpenAI, llamacpp: openai.OpenAI) -> None:
+    answer = ask(llamacpp, "Repeat: salt", logprobs=True, top_logprobs=3)
+    tokens = answer.choices[0].logprobs.content
+    assert all(len(token.top_logprobs) == 3 for token in tokens)
+    assert all(token.top_logprobs[0].token == token.token for token in tokens), "greedy takes the likeliest"
+    old = llamacpp.completions.create(model=MODEL, prompt="The capital of", logprobs=2, max_tokens=4, temperature=0)
+    shown = old.choices[0].logprobs
+    assert shown is not None
+    assert shown.top_logprobs is not None
+    assert all(len(each) == 2 for each in shown.top_logprobs)
+    with_bias = ask(llamacpp, "Repeat: salt", logit_bias={"40": 100}, max_tokens=4)
+    assert len(set(with_bias.choices[0].message.content)) == 1
+    with pytest.raises(openai.BadRequestError, match="llamacpp"):
+        ask(client, "Hello", logprobs=True, top_logprobs=3)
 
 
 def call_of(chunks: list[ChatCompletionChunk]) -> list[tuple[str, str]]:
