@@ -60,19 +60,21 @@ def tell(source: str, device: str, options: dict[str, Any]) -> Told:
     """The estimate of a model with a person's options. Raises `SetupError` for what is no language model."""
     from penstock.repository import sources
     from penstock.runtimes.generation import choice
+    from penstock.runtimes.generation.settling import settle
 
     spec = sources.resolve(source, base=Path.cwd(), device=device, options=options)
     model = described(spec)
-    name, reason = choice.choose(model, spec.format, device, spec.path)
-    model = msgspec.structs.replace(model, engine=name, reason=reason)
-    free = memory.available(choice.place(name, device))
+    verdict = "it fits"
     try:
-        taken, fits, verdict = memory.fit(model, name, free), True, ""
-    except ConfigError as error:
-        taken, fits, verdict = model.context or model.trained_context, False, f"it does not fit: {error.message}"
-    model = msgspec.structs.replace(model, context=taken)
-    needs = memory.estimate(model, name, context=taken, sequences=model.sequences)
-    return Told(spec.name, model, needs, free, fits, verdict or "it fits")
+        model = settle(model, spec.format, device, spec.path)
+    except memory.TooLarge as error:
+        verdict = f"it does not fit: {error.message}"
+        name, reason = choice.choose(model, spec.format, device, spec.path)
+        context = model.context or model.trained_context
+        model = msgspec.structs.replace(model, engine=name, reason=reason, context=context)
+    needs = memory.estimate(model, model.engine, context=model.context, sequences=model.sequences)
+    free = memory.available(choice.place(model.engine, device))
+    return Told(spec.name, model, needs, free, verdict == "it fits", verdict)
 
 
 def described(spec: ModelSpec) -> LanguageModel:

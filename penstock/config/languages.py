@@ -11,7 +11,8 @@ from penstock.core.errors import ConfigError
 from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
 from penstock.runtimes import registry
-from penstock.runtimes.generation import choice, memory
+from penstock.runtimes.generation import memory
+from penstock.runtimes.generation.settling import settle
 
 RUNTIME = "llm"
 
@@ -24,20 +25,13 @@ def ready(spec: ModelSpec, settings: ModelSettings, base: Path) -> ModelSpec:
     _check_settings(spec, settings)
     registry.check_reads(RUNTIME, spec.format)
     model = _located(msgspec.convert(spec.options, LanguageModel), base)
-    engine, reason = choice.choose(model, spec.format, spec.device, spec.path)
-    context = _context(spec, model, engine, settings.replicas)
-    model = msgspec.structs.replace(model, engine=engine, reason=reason, context=context)
+    try:
+        model = settle(model, spec.format, spec.device, spec.path, settings.replicas)
+    except memory.TooLarge as error:
+        raise ConfigError(f"{spec.name} does not fit into memory: {error.message}") from error
     options = msgspec.to_builtins(model)
     platform = spec.platform or registry.entry(RUNTIME).platform
     return msgspec.structs.replace(spec, options=options, platform=platform, precision=model.quantization)
-
-
-def _context(spec: ModelSpec, model: LanguageModel, engine: str, replicas: int) -> int:
-    """The tokens of one answer with its prompt. Raises `ConfigError` when the model does not fit into memory."""
-    try:
-        return memory.fit(model, engine, memory.available(choice.place(engine, spec.device)), replicas)
-    except ConfigError as error:
-        raise ConfigError(f"{spec.name} does not fit into memory: {error.message}") from error
 
 
 def _check_settings(spec: ModelSpec, settings: ModelSettings) -> None:

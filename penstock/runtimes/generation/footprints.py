@@ -21,41 +21,56 @@ _OPENVINO: dict[str, tuple[float, float]] = {
 }
 
 
+# Those that llama.cpp lays out anew (x86-64).
+_LAID_OUT_ANEW = ("Q4_0", "Q4_K", "Q2_K", "IQ4_NL", "MXFP4")
+
+
 class Footprint(NamedTuple):
     """`process`: bytes of the process with its libraries. `per_token`: of a step, for each token in it; `per_width`:
-    for each, times the hidden size. `per_context`: for each token of context. `copies`: of the weights of a file, where
-    there is no better rule. `block`: tokens by which the cache of a sequence grows."""
+    for each, times the hidden size. `per_context`: for each token of context, times the hidden size. `per_sequence`:
+    for each answer at once. `copies`: of the weights of a file, where there is no better rule. `block`: tokens by which
+    the cache of a sequence grows. `cache_width`: bytes of a number in the cache, unless a person says it."""
 
     process: int
     per_token: int
     per_width: int
     per_context: int
+    per_sequence: int
     copies: float
     block: int = 1
+    cache_width: int = 2
 
     def weights(self, model: LanguageModel) -> int:
         """Bytes of the weights, a draft model's included."""
         return int((model.weights_bytes + _draft(model)) * self.copies)
+
+    def droppable(self, model: LanguageModel) -> int:
+        """Bytes of a mapped file that the system may take back, for they are not needed again."""
+        return 0
 
     def cache(self, model: LanguageModel, context: int, sequences: int) -> int:
         """Bytes of the key-value cache when all sequences are full."""
         each = -(-context // self.block) * self.block
         # Eight-bit numbers have a scale and a zero point for each head.
         more = (model.head_size + 8) / model.head_size if model.kv_precision == "u8" and model.head_size else 1.0
+        if model.kv_precision == "auto":
+            more = self.cache_width / 2
         return int(model.kv_bytes_per_token() * more) * each * sequences
 
     def overhead(self, model: LanguageModel, context: int, sequences: int) -> int:
         """Bytes of the process, of what a step computes, and of the vocabulary."""
         step = min(max(model.chunk, 2 * sequences), context * sequences)
-        computed = step * (self.per_token + self.per_width * model.hidden_size) + context * self.per_context
-        vocabulary = model.vocab_size * (300 + 12 * sequences)
-        return self.process + computed + vocabulary
+        computed = step * (self.per_token + self.per_width * model.hidden_size)
+        attention = context * self.per_context * model.hidden_size
+        vocabulary = model.vocab_size * (300 + 8 * sequences)
+        return self.process + computed + attention + vocabulary + sequences * self.per_sequence
 
 
 class OpenvinoFootprint(Footprint):
     """OpenVINO GenAI: a GGUF file's weights are taken apart; an IR's are mapped, and laid out anew besides."""
 
     def weights(self, model: LanguageModel) -> int:
+        """Bytes of the weights, a draft model's included."""
         kept, computed = _OPENVINO.get(model.quantization.partition(",")[0], (0.0, 0.0))
         if not kept:
             return super().weights(model)
@@ -66,16 +81,37 @@ class OpenvinoFootprint(Footprint):
         return int((model.parameters * (kept + computed) + both) * scale)
 
 
+class LlamaCppFootprint(Footprint):
+    """llama.cpp: the file is mapped, and weights of some kinds are laid out anew for the processor besides."""
+
+    def weights(self, model: LanguageModel) -> int:
+        """Bytes of the weights, a draft model's included."""
+        again = model.quantization.startswith(_LAID_OUT_ANEW)
+        return int(super().weights(model) * (2.05 if again else 1.0))
+
+    def droppable(self, model: LanguageModel) -> int:
+        """The file's own pages, where the weights were laid out anew."""
+        return model.weights_bytes if model.quantization.startswith(_LAID_OUT_ANEW) else 0
+
+
+class TransformersFootprint(Footprint):
+    """transformers on the CPU: float32, whatever the files are in."""
+
+    def weights(self, model: LanguageModel) -> int:
+        """Bytes of the weights."""
+        return 4 * model.parameters or super().weights(model)
+
+
 _FOOTPRINTS: dict[str, Footprint] = {
-    "openvino": OpenvinoFootprint(138 * MIB, 45_000, 75, 12_000, 2.1, block=32),
-    "llamacpp": Footprint(110 * MIB, 4_000, 100, 4_000, 1.1),
-    "vllm": Footprint(1_400 * MIB, 40_000, 100, 4_000, 1.05, block=16),
-    "transformers": Footprint(500 * MIB, 40_000, 100, 8_000, 1.05),
+    "openvino": OpenvinoFootprint(139 * MIB, 20_000, 75, 12, MIB // 2, 2.1, block=32),
+    "llamacpp": LlamaCppFootprint(58 * MIB, 5_000, 60, 2, MIB // 4, 1.0),
+    "vllm": Footprint(1_400 * MIB, 40_000, 100, 4, MIB // 2, 1.05, block=16),
+    "transformers": TransformersFootprint(420 * MIB, 20_000, 100, 8, MIB // 2, 1.0, cache_width=4),
 }
 
 
 def footprint(engine: str) -> Footprint:
-    """Of an engine by its name; of one that is not chosen yet, OpenVINO's, which is the largest."""
+    """Of an engine by its name; of one that is not chosen yet, OpenVINO's."""
     return _FOOTPRINTS.get(engine, _FOOTPRINTS["openvino"])
 
 

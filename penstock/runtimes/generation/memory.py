@@ -17,6 +17,10 @@ LEAST = 512
 """A context that is chosen here is never shorter, unless the model was trained on less."""
 
 
+class TooLarge(ConfigError):
+    """A model does not fit into the memory that is free; the message says what would."""
+
+
 class Estimate(NamedTuple):
     """Bytes that a worker takes once all its sequences are full.
 
@@ -51,20 +55,21 @@ def fit(model: LanguageModel, engine: str, free: int | None, replicas: int = 1) 
     """The context to serve with: the one that was asked for, else what the model was trained on, as far as there is
     memory for `model.sequences` such answers in each of so many workers.
 
-    `free`: bytes, or None when nobody knows. Raises `ConfigError` with the numbers, and what would fit.
+    `free`: bytes, or None when nobody knows. Raises `TooLarge` with the numbers, and what would fit.
     """
     wanted = model.context or model.trained_context
     if free is None:
         return wanted
     room = int(free * SHARE) // replicas
     needs = estimate(model, engine, context=wanted, sequences=model.sequences)
+    room += footprint(engine).droppable(model)
     if needs.total <= room:
         return wanted
     least = min(LEAST, model.trained_context or LEAST)
     found = _context(model, engine, room, model.sequences)
     if model.context == 0 and found >= least:
         return found
-    raise ConfigError(_refusal(model, engine, needs, room, free, replicas))
+    raise TooLarge(_refusal(model, engine, needs, room, free, replicas))
 
 
 def _context(model: LanguageModel, engine: str, room: int, sequences: int) -> int:
