@@ -13,6 +13,8 @@ from penstock.runtimes.generation.engines.openvino_settings import LOOKUP
 
 SEEDS = 2**32
 """The sampler's generator takes 32 bits."""
+NEVER = 2**31 - 1
+"""No vocabulary has this token."""
 MOST = 1 - 1e-6
 """The library takes no `min_p` of 1; this one leaves the same tokens."""
 
@@ -40,12 +42,13 @@ def config(genai: Any, sampling: Sampling, room: int, ends: Collection[int]) -> 
 def _limit(chosen: Any, sampling: Sampling, most: int, ends: Collection[int]) -> None:
     """When the answer ends."""
     chosen.apply_chat_template = False
+    stops = set(ends) | set(sampling.stop_token_ids)
     chosen.max_new_tokens = most
-    chosen.min_new_tokens = sampling.min_tokens
+    chosen.min_new_tokens = sampling.min_tokens if stops else 0
     chosen.ignore_eos = sampling.ignore_eos
-    chosen.stop_token_ids = set(ends) | set(sampling.stop_token_ids)
-    if ends:
-        chosen.eos_token_id = min(ends)
+    # Without any, the library would take its own idea of the model's end, which may be no token at all.
+    chosen.stop_token_ids = stops or {NEVER}
+    chosen.eos_token_id = min(ends or stops or {NEVER})
 
 
 def _draw(chosen: Any, sampling: Sampling) -> None:
@@ -63,6 +66,8 @@ def _draw(chosen: Any, sampling: Sampling) -> None:
 
 def constrain(genai: Any, chosen: Any, sampling: Sampling, grammar: str) -> None:
     """The answer follows a grammar. Raises `BadInput` for settings that contradict one."""
+    if chosen.eos_token_id == NEVER:
+        raise BadInput("the model has no token that ends an answer, so its answers cannot follow a schema")
     if sampling.ignore_eos or sampling.min_tokens:
         name = "ignore_eos" if sampling.ignore_eos else "min_tokens"
         raise BadInput(f"{name}: an answer that follows a schema ends where the schema says; leave {name} out")

@@ -8,15 +8,23 @@ from typing import Annotated, Any, Literal
 
 from msgspec import Meta, Struct
 
+from penstock.core import gguf
 from penstock.core.errors import ConfigError, MissingExtra, ModelFileError
 from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
 from penstock.runtimes.generation.engines import engine_options
-from penstock.runtimes.openvino import library
+from penstock.runtimes.openvino import check_weights, library
 
 BLOCK = 32
 """Tokens in one block of the key-value cache on a CPU."""
 LOOKUP = "prompt_lookup"
+GRAPH = "openvino_model.xml"
+_REASONS = {
+    "are_tokenizers_equal": "its draft model has another tokenizer; both must come from the same family",
+    "openvino_tokenizer.xml": "openvino_tokenizer.xml is missing beside it",
+    "Unsupported": "it uses what this version lacks",
+    "not supported": "it uses what this version lacks",
+}
 
 
 class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
@@ -55,19 +63,38 @@ def blocks(model: LanguageModel) -> int:
 
 
 def prefix_caching(model: LanguageModel) -> bool:
-    """Whether computed prompts are kept for others: not with adapters, whose caches differ for the same text."""
-    return model.prefix_cache and not model.adapters
+    """Whether computed prompts are kept for others.
+
+    Not with adapters, whose keys and values differ for the same text; and not with a draft model, which the library
+    leaves without the parts of prompts that are computed one by one, so that it guesses wrong.
+    """
+    return model.prefix_cache and not model.adapters and model.speculative in ("", LOOKUP)
 
 
 def pipeline(library: Any, spec: ModelSpec, model: LanguageModel) -> Any:
     """The loaded model. Raises `ModelFileError`."""
-    if not Path(spec.path).exists():
-        raise ModelFileError("the model file is missing")
+    _check(Path(spec.path), spec.format)
     scheduler, properties = _scheduler(library, model), _properties(library, spec, model)
     try:
         return library.ContinuousBatchingPipeline(spec.path, scheduler, "CPU", properties)
     except Exception as error:
-        raise ModelFileError("OpenVINO GenAI cannot load the model", detail=str(error)) from error
+        raise _unreadable(error) from error
+
+
+def _check(path: Path, format: str) -> None:
+    """Raises `ModelFileError` for a file that is missing or cut short, which the library would not notice."""
+    if format == "gguf":
+        gguf.read(path)
+    elif not (path / GRAPH).is_file():
+        raise ModelFileError(f"the folder has no {GRAPH}: export it again with optimum-cli export openvino")
+    else:
+        check_weights((path / GRAPH).read_bytes(), (path / GRAPH).with_suffix(".bin"))
+
+
+def _unreadable(error: Exception) -> ModelFileError:
+    text = str(error)
+    reason = next((words for mark, words in _REASONS.items() if mark in text), "its graph is not one that it knows")
+    return ModelFileError(f"OpenVINO GenAI cannot load the model: {reason}", detail=text)
 
 
 def _guesses(model: LanguageModel) -> int:
@@ -115,9 +142,9 @@ def _speculation(library: Any, model: LanguageModel, properties: dict[str, Any])
         return {}
     if model.speculative == LOOKUP:
         return {LOOKUP: True}
-    if not (Path(model.speculative) / "openvino_model.xml").is_file():
+    if not (Path(model.speculative) / GRAPH).is_file():
         raise ConfigError('"speculative" takes prompt_lookup, or the path of an OpenVINO IR folder with a draft model')
     try:
         return {"draft_model": library.draft_model(model.speculative, "CPU", **properties)}
     except Exception as error:
-        raise ModelFileError("OpenVINO GenAI cannot load the draft model", detail=str(error)) from error
+        raise _unreadable(error) from error
