@@ -74,7 +74,8 @@ class Fleet:
     async def _park(self, deployment: Service) -> None:
         """Puts a new, unloaded one in its place."""
         await deployment.close()
-        self.add(deployment.spec, deployment.settings, deployment.create).parked = True
+        parked = self.add(deployment.spec, deployment.settings, deployment.create)
+        parked.parked, parked.signature = True, deployment.signature
 
     def find(self, name: str, version: str | None = None) -> Service:
         """The version asked for, or the newest. Raises `UnknownModel`, with what is near."""
