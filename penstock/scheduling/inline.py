@@ -77,11 +77,13 @@ class Talk:
     def __init__(self, events: Events):
         self._events = events
         self._reader = FrameReader()
+        self._begun = False
         self._ours, self._theirs = socket.socketpair()
         asyncio.get_running_loop().add_reader(self._ours, self._readable)
 
     def serve(self, engine: Engine) -> None:
         """Runs the engine until the socket ends; in its thread."""
+        self._begun = True
         with self._theirs:
             Steps(self._theirs, engine).run()
 
@@ -97,6 +99,8 @@ class Talk:
         if self._ours.fileno() >= 0:
             asyncio.get_running_loop().remove_reader(self._ours)
             self._ours.close()
+        if not self._begun:
+            self._theirs.close()
 
     def _readable(self) -> None:
         data = self._ours.recv(CHUNK)
