@@ -22,8 +22,11 @@ from penstock.runtimes.generation.engines.llamacpp_slots import Slots
 from penstock.runtimes.generation.engines.llamacpp_tokenizer import LlamaCppTokenizer
 
 LOOKUP = "prompt_lookup"
-STEP_S = 0.4
+STEP_S = 0.8
 """Seconds that the prompts' part of a step may take, so that others' answers go on."""
+
+LEAST = 32
+"""Tokens of prompts that a step takes in any case."""
 
 
 class LlamaCppEngine:
@@ -142,7 +145,7 @@ class LlamaCppEngine:
         """Prompts in the order in which they came, as far as the step's time and the batch allow."""
         room = min(self._network.batch.room, self._model.chunk)
         if self._pace:
-            room = min(room, max(16, int(STEP_S / self._pace)))
+            room = min(room, max(LEAST, int(STEP_S / self._pace)))
         start = room
         for sequence in sequences:
             if room > 0:
@@ -150,12 +153,12 @@ class LlamaCppEngine:
         return start - room
 
     def _run(self, prompts: int) -> None:
-        """Computes the batch; learns how long a prompt's token takes."""
+        """Computes the batch; learns how long a token of a prompt takes."""
         began = time.perf_counter()
         self._network.decode()
-        if prompts >= 16:
+        if prompts >= LEAST:
             self._network.wait()
-            self._pace = (time.perf_counter() - began) / prompts
+            self._pace = (time.perf_counter() - began) / self._network.batch.used
 
     @property
     def busy(self) -> bool:
