@@ -40,6 +40,7 @@ class Kind:
 
 KINDS = (
     Kind("openvino", "gguf", "f16.gguf"),
+    Kind("llamacpp", "gguf", "f16.gguf"),
     Kind("transformers", "causal-lm", "hf"),
 )
 """One line for every engine."""
