@@ -219,6 +219,7 @@ def test_what_was_typed_is_remembered(env: dict[str, str], tmp_path: Path) -> No
         person.sees(">>> ")
         person.types("What is it?\n")
         person.sees("3 tokens")
+        person.sees(">>> ")
         person.types("\x04")
         assert person.waits() == 0
     history = tmp_path / "history"

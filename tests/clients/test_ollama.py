@@ -5,18 +5,21 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import ollama
 import pytest
 from pydantic import BaseModel
 
+from tests import hub_server, servers
 from tests.clients.test_anthropic import running
+from tests.repository import ggufs
 from tests.servers import Server, eventually
 from training.tiny import world
 
 MODEL = "tiny"
-GREEDY = {"temperature": 0}
+GREEDY = {"temperature": 0, "num_predict": 100}
 CAPITAL = f"The capital of Ambrel is {world.fact('Ambrel', 'capital')}."
 QUESTION = "Which town is the capital of Ambrel?"
 
@@ -150,10 +153,30 @@ def test_embed(client: ollama.Client) -> None:
     assert list(one.embedding) == pytest.approx(list(found.embeddings[0]), abs=1e-4)
 
 
-def test_a_pull_that_is_not_allowed(client: ollama.Client) -> None:
-    with pytest.raises(ollama.ResponseError, match="penstock pull") as refused:
-        client.pull("hf:org/name")
-    assert refused.value.status_code == 403
+def test_pull(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PENSTOCK_CACHE", str(tmp_path / "cache"))
+    monkeypatch.setenv("HF_HOME", str(tmp_path / "hf"))
+    with hub_server.running() as hub:
+        monkeypatch.setenv("HF_ENDPOINT", hub.url)
+        hub.add("org/small-GGUF", {"small-Q8_0.gguf": ggufs.gguf()})
+        with servers.configured({"moody": servers.moody()}) as server, ollama.Client(url(server)) as client:
+            statuses = [part.status for part in client.pull("hf:org/small-GGUF", stream=True)]
+            assert (statuses[0], statuses[-1]) == ("pulling manifest", "success")
+            (small,) = client.list().models
+            assert (small.model, small.details and small.details.family) == ("small", "llama")
+            assert client.pull("small").status == "success"
+            with pytest.raises(ollama.ResponseError, match="penstock serve small"):
+                client.chat("small", said("hi"))
+            with pytest.raises(ollama.ResponseError, match="hf:org/name"):
+                client.pull("what")
+
+
+def test_a_pull_that_is_not_allowed() -> None:
+    models = {"moody": servers.moody()}
+    with servers.configured(models, http={"pull": False}) as server, ollama.Client(url(server)) as client:
+        with pytest.raises(ollama.ResponseError, match="penstock pull") as refused:
+            client.pull("hf:org/name")
+        assert refused.value.status_code == 403
 
 
 def test_many_at_once(talking: Server) -> None:
@@ -172,7 +195,7 @@ def test_many_at_once(talking: Server) -> None:
 
 
 def test_leaving_a_stream_ends_the_answer(client: ollama.Client, talking: Server) -> None:
-    stream = client.chat(MODEL, said("Count from 1 to 100."), stream=True)
+    stream = client.chat(MODEL, said("Count from 1 to 100."), stream=True, options={"num_predict": 1000})
     for _ in zip(range(5), stream, strict=False):
         pass
     stream.close()  # type: ignore[attr-defined]
