@@ -3,32 +3,17 @@ compared with the file's size (https://github.com/ggml-org/ggml/blob/master/docs
 
 from __future__ import annotations
 
-import os
-import struct
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
-from typing import Any, BinaryIO, NamedTuple
+from typing import Any, NamedTuple
 
 from penstock.core.errors import ModelFileError
+from penstock.core.gguf_values import Array, Values
 
 MAGIC = b"GGUF"
 MAX_ENTRIES = 65_536
-MAX_ELEMENTS = 4_194_304
-"""Elements of arrays of text that one file may have: each has to be walked."""
-MAX_TEXT = 16 * 2**20
 MAX_KEY = 65_535
 MAX_NAME = 1_024
-MAX_KEPT = 64 * 2**20
-"""Bytes of metadata that are kept in memory."""
-SHORT = 1_024
-"""Elements up to which an array of numbers is read with the rest; others only when they are asked for."""
-_TEXT, _ARRAY, _BOOL = 8, 9, 7
-_NUMBERS = {
-    0: struct.Struct("<B"), 1: struct.Struct("<b"), 2: struct.Struct("<H"), 3: struct.Struct("<h"),
-    4: struct.Struct("<I"), 5: struct.Struct("<i"), 6: struct.Struct("<f"), _BOOL: struct.Struct("<?"),
-    10: struct.Struct("<Q"), 11: struct.Struct("<q"), 12: struct.Struct("<d"),
-}  # fmt: skip
-_U32, _U64 = _NUMBERS[4], _NUMBERS[10]
 # Of each kind of tensor, by its number: name, elements in a block, bytes of a block.
 KINDS = {
     0: ("F32", 1, 4), 1: ("F16", 1, 2), 2: ("Q4_0", 32, 18), 3: ("Q4_1", 32, 20), 6: ("Q5_0", 32, 22),
@@ -40,14 +25,6 @@ KINDS = {
     29: ("IQ1_M", 256, 56), 30: ("BF16", 1, 2), 34: ("TQ1_0", 256, 54), 35: ("TQ2_0", 256, 66),
     39: ("MXFP4", 32, 17), 40: ("NVFP4", 64, 36), 41: ("Q1_0", 128, 18),
 }  # fmt: skip
-
-
-class Array(NamedTuple):
-    """A long array that was not read: the kind of its elements, how many they are, and where the first one is."""
-
-    kind: int
-    count: int
-    start: int
 
 
 class Tensor(NamedTuple):
@@ -82,9 +59,9 @@ class Gguf(NamedTuple):
             return list(value) if isinstance(value, list) else []
         try:
             with self.path.open("rb") as file:
-                return _Reader(file, self.path.name, self.path.stat().st_size, value.start).elements(value)
+                return Values(file, self.path.name, self.path.stat().st_size, value.start).elements(value)
         except OSError as error:
-            raise ModelFileError(f"{self.path.name} cannot be read: {error.strerror}") from error
+            raise _unreadable(self.path, error) from error
 
 
 def read(path: Path) -> Gguf:
@@ -92,194 +69,89 @@ def read(path: Path) -> Gguf:
     try:
         size = path.stat().st_size
         with path.open("rb") as file:
-            reader = _Reader(file, path.name, size)
-            tensors, pairs = reader.head()
-            metadata = reader.metadata(pairs)
-            return Gguf(path, metadata, reader.tensors(tensors, metadata))
+            values = Values(file, path.name, size)
+            tensors, pairs = _head(values, path.name)
+            metadata = _metadata(values, pairs)
+            return Gguf(path, metadata, _tensors(values, tensors, metadata, path.name))
     except OSError as error:
-        raise ModelFileError(f"{path.name} cannot be read: {error.strerror}") from error
+        raise _unreadable(path, error) from error
 
 
-class _Reader:
-    """A place in a file that is never moved beyond its end."""
+def _unreadable(path: Path, error: OSError) -> ModelFileError:
+    return ModelFileError(f"{path.name} cannot be read: {error.strerror}")
 
-    def __init__(self, file: BinaryIO, name: str, size: int, at: int = 0):
-        self._file = file
-        self._name = name
-        self._size = size
-        self._at = at
-        self._kept = 0
-        self._walked = 0
-        file.seek(at)
 
-    def head(self) -> tuple[int, int]:
-        """How many tensors and pairs of metadata there are said to be."""
-        if self._bytes(4) != MAGIC:
-            raise self._damaged("it does not begin with GGUF")
-        version = self._number(_U32)
-        if version not in (2, 3):
-            raise ModelFileError(f"{self._name} is GGUF of version {self._version(version)}; versions 2 and 3 are read")
-        tensors, pairs = self._number(_U64), self._number(_U64)
-        if tensors > MAX_ENTRIES or pairs > MAX_ENTRIES:
-            raise self._damaged(f"it claims {tensors:,} tensors and {pairs:,} settings")
-        return tensors, pairs
+def _head(values: Values, name: str) -> tuple[int, int]:
+    """How many tensors and pairs of metadata there are said to be."""
+    if values.raw(4) != MAGIC:
+        raise values.damaged("it does not begin with GGUF")
+    version = values.u32()
+    if version not in (2, 3):
+        said = f"{version}" if version < 65_536 else "3 for big-endian machines"
+        raise ModelFileError(f"{name} is GGUF of version {said}; versions 2 and 3 are read")
+    tensors, pairs = values.u64(), values.u64()
+    if tensors > MAX_ENTRIES or pairs > MAX_ENTRIES:
+        raise values.damaged(f"it claims {tensors:,} tensors and {pairs:,} settings")
+    return tensors, pairs
 
-    @staticmethod
-    def _version(version: int) -> str:
-        return f"{version}" if version < 65_536 else "3 for big-endian machines"
 
-    def metadata(self, pairs: int) -> dict[str, Any]:
-        """Values by name; long arrays are left where they are."""
-        found: dict[str, Any] = {}
-        for _ in range(pairs):
-            key = self._name_of(MAX_KEY)
-            if key in found:
-                raise self._damaged(f"it has two settings named {key[:80]!r}")
-            found[key] = self._value(self._number(_U32))
-        return found
+def _metadata(values: Values, pairs: int) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for _ in range(pairs):
+        key = values.name(MAX_KEY)
+        if key in found:
+            raise values.damaged(f"it has two settings named {key[:80]!r}")
+        found[key] = values.value()
+    return found
 
-    def _value(self, kind: int) -> Any:
-        if kind == _TEXT:
-            return self._text(MAX_TEXT).decode(errors="replace")
-        if kind == _ARRAY:
-            return self._array()
-        return self._number(self._layout(kind))
 
-    def _array(self) -> list[Any] | Array:
-        kind, count = self._number(_U32), self._number(_U64)
-        array = Array(kind, count, self._at)
-        if kind != _TEXT:
-            width = self._layout(kind).size
-            self._need(count * width)
-            if count <= SHORT:
-                return self._numbers(array)
-            self._skip(count * width)
-            return array
-        self._need(count * _U64.size)
-        self._walk(count)
-        for _ in range(count):
-            self._skip(self._number(_U64))
-        return array
+def _tensors(values: Values, count: int, metadata: Mapping[str, Any], name: str) -> tuple[Tensor, ...]:
+    """Where the tensors are, all of them within the file."""
+    found: dict[str, Tensor] = {}
+    for _ in range(count):
+        tensor = _tensor(values, name)
+        if tensor.name in found:
+            raise values.damaged(f"it has two tensors named {tensor.name[:80]!r}")
+        found[tensor.name] = tensor
+    _check_places(values, found.values(), _alignment(values, metadata), name)
+    return tuple(found.values())
 
-    def _walk(self, count: int) -> None:
-        self._walked += count
-        if self._walked > MAX_ELEMENTS:
-            raise self._damaged(f"its lists of texts have over {MAX_ELEMENTS:,} elements")
 
-    def elements(self, array: Array) -> list[Any]:
-        """What an array holds; texts as bytes."""
-        if array.kind != _TEXT:
-            self._need(array.count * self._layout(array.kind).size)
-            self._walk(array.count)
-            return self._numbers(array)
-        self._walk(array.count)
-        return [self._text(MAX_TEXT) for _ in range(array.count)]
+def _tensor(values: Values, file: str) -> Tensor:
+    name = values.name(MAX_NAME)
+    dimensions = values.u32()
+    if not 1 <= dimensions <= 4:
+        raise values.damaged(f"the tensor {name[:80]!r} has {dimensions} dimensions")
+    shape = tuple(values.u64() for _ in range(dimensions))
+    kind, offset = values.u32(), values.u64()
+    if kind not in KINDS:
+        raise ModelFileError(
+            f"{file} has tensors of a kind that is not known here ({kind}): it is damaged, or newer than this version "
+            "of Penstock"
+        )
+    title, block, width = KINDS[kind]
+    tensor = Tensor(name, title, shape, 0, offset)
+    # A dimension's own bound comes first: the product of four may have thousands of digits.
+    if max(shape) > values.size * block or shape[0] % block:
+        raise values.damaged(f"the tensor {name[:80]!r} cannot have the shape {list(shape)}")
+    return tensor._replace(size=tensor.elements // block * width)
 
-    def _numbers(self, array: Array) -> list[Any]:
-        layout = self._layout(array.kind)
-        data = self._bytes(array.count * layout.size)
-        self._keep(len(data))
-        return [value for (value,) in layout.iter_unpack(data)]
 
-    def tensors(self, count: int, metadata: Mapping[str, Any]) -> tuple[Tensor, ...]:
-        """Where the tensors are, all of them within the file."""
-        found: dict[str, Tensor] = {}
-        for _ in range(count):
-            tensor = self._tensor()
-            if tensor.name in found:
-                raise self._damaged(f"it has two tensors named {tensor.name[:80]!r}")
-            found[tensor.name] = tensor
-        self._check_places(found.values(), self._alignment(metadata))
-        return tuple(found.values())
+def _alignment(values: Values, metadata: Mapping[str, Any]) -> int:
+    alignment = metadata.get("general.alignment", 32)
+    if type(alignment) is not int or not 1 <= alignment <= 2**20 or alignment & (alignment - 1):
+        raise values.damaged(f"general.alignment is {str(alignment)[:40]}")
+    return alignment
 
-    def _tensor(self) -> Tensor:
-        name = self._name_of(MAX_NAME)
-        dimensions = self._number(_U32)
-        if not 1 <= dimensions <= 4:
-            raise self._damaged(f"the tensor {name[:80]!r} has {dimensions} dimensions")
-        shape = tuple(self._number(_U64) for _ in range(dimensions))
-        kind, offset = self._number(_U32), self._number(_U64)
-        if kind not in KINDS:
-            raise ModelFileError(
-                f"{self._name} has tensors of a kind that is not known here ({kind}): it is damaged, or newer than "
-                "this version of Penstock"
-            )
-        title, block, width = KINDS[kind]
-        tensor = Tensor(name, title, shape, 0, offset)
-        # A dimension's own bound comes first: the product of four may have thousands of digits.
-        if max(shape) > self._size * block or shape[0] % block:
-            raise self._damaged(f"the tensor {name[:80]!r} cannot have the shape {list(shape)}")
-        return tensor._replace(size=tensor.elements // block * width)
 
-    def _alignment(self, metadata: Mapping[str, Any]) -> int:
-        alignment = metadata.get("general.alignment", 32)
-        if type(alignment) is not int or not 1 <= alignment <= 2**20 or alignment & (alignment - 1):
-            raise self._damaged(f"general.alignment is {str(alignment)[:40]}")
-        return alignment
-
-    def _check_places(self, tensors: Any, alignment: int) -> None:
-        start = -(-self._at // alignment) * alignment
-        end = start
-        for tensor in tensors:
-            if tensor.offset % alignment:
-                raise self._damaged(f"the tensor {tensor.name[:80]!r} begins at an odd place")
-            end = max(end, start + tensor.offset + tensor.size)
-        if tensors and end > self._size:
-            raise ModelFileError(
-                f"{self._name} is truncated or damaged: its header describes {end:,} bytes, and it has "
-                f"{self._size:,}; get it again"
-            )
-
-    # --- bytes
-
-    def _layout(self, kind: int) -> struct.Struct:
-        if kind == _ARRAY:
-            raise self._damaged("it has lists of lists")
-        if kind not in _NUMBERS:
-            raise self._damaged(f"it has a setting of the unknown kind {kind}")
-        return _NUMBERS[kind]
-
-    def _name_of(self, longest: int) -> str:
-        try:
-            return self._text(longest).decode()
-        except UnicodeDecodeError as error:
-            raise self._damaged("a name in it is no text") from error
-
-    def _text(self, longest: int) -> bytes:
-        length = self._number(_U64)
-        if length > longest:
-            self._need(length)
-            raise self._damaged(f"a text in it has {length:,} bytes")
-        self._keep(length)
-        return self._bytes(length)
-
-    def _number(self, layout: struct.Struct) -> Any:
-        return layout.unpack(self._bytes(layout.size))[0]
-
-    def _bytes(self, count: int) -> bytes:
-        self._need(count)
-        data = self._file.read(count)
-        if len(data) != count:
-            raise self._truncated()
-        self._at += count
-        return data
-
-    def _skip(self, count: int) -> None:
-        self._need(count)
-        self._file.seek(count, os.SEEK_CUR)
-        self._at += count
-
-    def _need(self, count: int) -> None:
-        if count > self._size - self._at:
-            raise self._truncated()
-
-    def _keep(self, count: int) -> None:
-        self._kept += count
-        if self._kept > MAX_KEPT:
-            raise self._damaged(f"its settings are over {MAX_KEPT // 2**20} MB")
-
-    def _truncated(self) -> ModelFileError:
-        return ModelFileError(f"{self._name} is truncated or damaged: its header ends in the middle; get it again")
-
-    def _damaged(self, what: str) -> ModelFileError:
-        return ModelFileError(f"{self._name} is damaged: {what}; get it again")
+def _check_places(values: Values, tensors: Collection[Tensor], alignment: int, name: str) -> None:
+    start = -(-values.at // alignment) * alignment
+    for tensor in tensors:
+        if tensor.offset % alignment:
+            raise values.damaged(f"the tensor {tensor.name[:80]!r} begins at an odd place")
+    end = max((start + tensor.offset + tensor.size for tensor in tensors), default=0)
+    if end > values.size:
+        raise ModelFileError(
+            f"{name} is truncated or damaged: its header describes {end:,} bytes, and it has {values.size:,}; get it "
+            "again"
+        )

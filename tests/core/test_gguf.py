@@ -14,7 +14,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from penstock.core.errors import ModelFileError
-from penstock.core.gguf import KINDS, Array, read
+from penstock.core.gguf import KINDS, read
+from penstock.core.gguf_values import Array
 from tests.repository import ggufs
 
 WHOLE = ggufs.gguf()
