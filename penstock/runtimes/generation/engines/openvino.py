@@ -46,6 +46,7 @@ class OpenvinoEngine:
         give_back_large()
         self._genai, self._model = openvino_settings.genai(), model
         self._caching = openvino_settings.prefix_caching(model)
+        self._splits = openvino_settings.splits(model)
         self._options = openvino_settings.options(model)
         self._blocks = PrefixBlocks(openvino_settings.blocks(model), BLOCK)
         self._pace = Pace(model.chunk, BLOCK, self._options.step_ms / 1000)
@@ -116,7 +117,7 @@ class OpenvinoEngine:
             return 0
         places = self._model.sequences - len(self._running) - len(self._leaving)
         waiting = [self._seen(sequence) for sequence in self._waiting[: max(0, places)]]
-        ends = plan(waiting, places, self._budget(), BLOCK)
+        ends = plan(waiting, places, self._budget(), BLOCK if self._caching else 0)
         entered = [sequence for sequence, end in zip(self._waiting, ends, strict=False) if end]
         for sequence, end in zip(entered, filter(None, ends), strict=True):
             self._enter(sequence, end)
@@ -124,8 +125,8 @@ class OpenvinoEngine:
         return sum(end - cached for end, (_, cached) in zip(ends, waiting, strict=False) if end)
 
     def _budget(self) -> int:
-        """Prompt tokens of the next step. Without prefix caching the library splits prompts itself."""
-        return self._pace.budget() if self._caching else self._model.sequences * self._model.context
+        """Prompt tokens of the next step, unless the library splits prompts itself."""
+        return self._model.sequences * self._model.context if self._splits else self._pace.budget()
 
     def _seen(self, sequence: Sequence) -> Waiting:
         return Waiting(len(sequence.prompt), self._blocks.cached(sequence.keys, len(sequence.prompt)))

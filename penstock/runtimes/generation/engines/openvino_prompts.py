@@ -21,11 +21,14 @@ class Waiting(NamedTuple):
 def plan(waiting: Sequence[Waiting], places: int, budget: int, block: int) -> list[int]:
     """Up to which token each prompt is computed now; 0: it waits.
 
-    `places`: sequences that there is room for. `budget`: tokens that may be computed. First come, first served, but a
-    prompt too long for the step leaves a part of it to shorter ones behind it.
+    `places`: sequences that there is room for. `budget`: tokens that may be computed. `block`: prompts are split at its
+    multiples; 0: never, and one that is over the budget is computed alone. First come, first served, but a prompt too
+    long for the step leaves a part of it to shorter ones behind it.
     """
     ends = [0] * len(waiting)
     for number, (length, cached) in enumerate(waiting[: max(0, places)]):
+        if not block and length - cached > budget and any(ends):
+            break
         share = budget if length - cached <= budget or number == len(waiting) - 1 else budget - budget // 4
         ends[number] = _end(length, cached, share, block)
         budget -= max(0, ends[number] - cached)
@@ -35,7 +38,7 @@ def plan(waiting: Sequence[Waiting], places: int, budget: int, block: int) -> li
 
 
 def _end(length: int, cached: int, share: int, block: int) -> int:
-    if length - cached <= share:
+    if length - cached <= share or not block:
         return length
     end = (cached + share) // block * block
     return end if end > cached else 0

@@ -71,6 +71,12 @@ def prefix_caching(model: LanguageModel) -> bool:
     return model.prefix_cache and not model.adapters and model.speculative in ("", LOOKUP)
 
 
+def splits(model: LanguageModel) -> bool:
+    """Whether the library splits prompts by itself. With its prefix cache it must not (`openvino_prompts` says why);
+    while it guesses ahead, it gives wrong tokens after prompts that it split."""
+    return not prefix_caching(model) and not model.speculative
+
+
 def pipeline(library: Any, spec: ModelSpec, model: LanguageModel) -> Any:
     """The loaded model. Raises `ModelFileError`."""
     _check(Path(spec.path), spec.format)
@@ -105,7 +111,8 @@ def _scheduler(library: Any, model: LanguageModel) -> Any:
     config = library.SchedulerConfig()
     config.num_kv_blocks = blocks(model)
     config.max_num_seqs = model.sequences
-    config.max_num_batched_tokens = model.chunk + model.sequences * (1 + _guesses(model))
+    most = model.chunk if splits(model) else max(model.chunk, model.context)
+    config.max_num_batched_tokens = most + model.sequences * (1 + _guesses(model))
     config.dynamic_split_fuse = True
     config.enable_prefix_caching = prefix_caching(model)
     for name, value in options(model).scheduler.items():

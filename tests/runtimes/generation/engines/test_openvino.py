@@ -140,6 +140,18 @@ def test_a_draft_model_guesses_and_changes_nothing(tied: Path, ir: Path, plain: 
     assert loaded.accepted <= loaded.drafted
 
 
+@pytest.mark.parametrize("cache", [True, False])
+@pytest.mark.parametrize("guesser", ["prompt_lookup", "draft"])
+def test_guesses_in_company_change_nothing(tied: Path, ir: Path, guesser: str, cache: bool) -> None:
+    """After prompts that it split by itself, the library gave the first token twice."""
+    speculative = str(ir) if guesser == "draft" else guesser
+    loaded = load(OPENVINO, tied, speculative=speculative, prefix_cache=cache, chunk=64)
+    asked = [LONG[:length] for length in (1, 70, 5, 33, 300, 64, 100, 90)]
+    wanted = load(OPENVINO, tied).all(asked)
+    for _ in range(2):
+        assert loaded.all(asked) == wanted
+
+
 def test_an_ir_folder_is_read_with_its_own_tokenizer(tied: Path, ir: Path, plain: list[int]) -> None:
     loaded, gguf = load(FOLDER, tied), load(OPENVINO, tied)
     assert loaded.one(LONG) == plain

@@ -125,6 +125,12 @@ def test_a_long_prompt_ends_with_a_whole_block_and_leaves_room_for_short_ones() 
     assert plan([Waiting(1000, 31)], 1, 32, 32) == [32]
 
 
+def test_where_prompts_are_not_split_a_long_one_goes_alone() -> None:
+    assert plan([Waiting(1000, 0), Waiting(20, 0)], 2, 100, 0) == [1000, 0]
+    assert plan([Waiting(20, 0), Waiting(1000, 0), Waiting(5, 0)], 3, 100, 0) == [20, 0, 0]
+    assert plan([Waiting(20, 0), Waiting(30, 0)], 2, 100, 0) == [20, 30]
+
+
 def test_every_prompt_is_done_at_last() -> None:
     draw = random.Random(1)
     waiting = [Waiting(draw.randrange(1, 900), 0) for _ in range(20)]
