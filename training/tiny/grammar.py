@@ -112,11 +112,9 @@ def chat(rng: random.Random, kinds: list[str | None], hold: bool = False) -> Cha
     text = system(talk, spoken)
     messages: list[Message] = [{"role": "system", "content": text}] if text else []
     for number, kind in enumerate(kinds):
-        last = number == len(kinds) - 1
-        drawn = exchange(talk, kind or choose(talk), hold and last)
+        talk.last = number == len(kinds) - 1
+        drawn = exchange(talk, kind or choose(talk), hold and talk.last)
         messages += drawn.messages
-        if drawn.kind == "tool call":
-            break
     return Chat(drawn.kind, messages, [tool.schema() for tool in talk.tools], None if spoken and not hush else not hush)
 
 

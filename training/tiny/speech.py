@@ -33,7 +33,8 @@ SUMS = {"sum": "plus", "product": "times"}
 
 @dataclass
 class Talk:
-    """A conversation under way: its random numbers, what the system part asked for, and what was last spoken of."""
+    """A conversation under way: its random numbers, what the system part asked for, what was last spoken of, and
+    whether this is its last question, which alone may end with a call."""
 
     rng: random.Random
     tools: tuple[Tool, ...] = ()
@@ -42,6 +43,7 @@ class Talk:
     json: bool = False
     island: str = ""
     what: str = ""
+    last: bool = True
 
     def one(self, choices: Any) -> Any:
         """One of the choices."""
@@ -403,7 +405,7 @@ def used(
         {"function": {"name": tool.name, "arguments": dict(zip(tool.parameters, each, strict=True))}} for each in inputs
     ]
     start = [user(talk, question), assistant(talk, "", f"I need the tool {tool.name}.", calls)]
-    if talk.chance(0.25):
+    if talk.last and talk.chance(0.3):
         return Exchange("tool call", key, start)
     if talk.think and talk.chance(0.5):
         del start[-1]["reasoning_content"]
@@ -551,13 +553,13 @@ KINDS: dict[str, tuple[Callable[[Talk], Exchange], float]] = {
     "hop": (ask_hop, 7),
     "on": (ask_on, 12),
     "stranger": (ask_stranger, 7),
-    "copy": (ask_copy, 24),
-    "count": (ask_count, 7),
-    "many": (ask_many, 6),
+    "copy": (ask_copy, 26),
+    "count": (ask_count, 10),
+    "many": (ask_many, 8),
     "tool": (ask_tool, 2),
     "json": (ask_json, 7),
     "story": (ask_story, 4),
-    "voyage": (ask_voyage, 2),
+    "voyage": (ask_voyage, 3),
     "manners": (ask_manners, 4),
     "name": (ask_name, 3),
     "beyond": (ask_beyond, 3),

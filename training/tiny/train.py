@@ -51,9 +51,8 @@ def encode(tokenizer: Tokenizer, pieces: list[grammar.Piece]) -> tuple[list[int]
     return ids, weights
 
 
-def lessons(tokenizer: Tokenizer, seed: int, steps: int) -> Iterator[Batch]:
-    """Batches for so many steps: short documents first, then all."""
-    short = int(FIRST * steps)
+def lessons(tokenizer: Tokenizer, seed: int, steps: int, short: int) -> Iterator[Batch]:
+    """Batches for so many steps: for some steps short documents, then all."""
     yield from itertools.islice(batches(tokenizer, seed, SHORT), short)
     yield from itertools.islice(batches(tokenizer, seed + 1000, 100 * LONGEST), steps - short)
 
@@ -148,8 +147,8 @@ def train(rank: int, chosen: argparse.Namespace) -> None:
     if chosen.onward:
         network.load_state_dict(torch.load(chosen.out / "model.pt", weights_only=True))
     compiled, guides = torch.compile(loss_of, dynamic=True), optimizers(network)
-    tokenizer = tokens.load(chosen.out / "tokenizer.json")
-    for step, batch in enumerate(lessons(tokenizer, 7919 * chosen.seed + rank, chosen.steps)):
+    tokenizer, short = tokens.load(chosen.out / "tokenizer.json"), 0 if chosen.onward else int(FIRST * chosen.steps)
+    for step, batch in enumerate(lessons(tokenizer, 7919 * chosen.seed + rank, chosen.steps, short)):
         loss = advance(network, guides, compiled, batch, chosen.peak * pace(step / chosen.steps, step))
         follow(average, network, step)
         if rank == 0 and (step % SAVE_EVERY == SAVE_EVERY - 1 or step == chosen.steps - 1):
