@@ -42,5 +42,5 @@ def talking(minilm_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Ite
     models = {"tiny": {"source": str(TINY)}, "embedder": hf_folders.embedder(folder / "embedder")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PENSTOCK_CACHE", str(minilm_cache))
-        with servers.configured(models, ready_s=110, aliases={"gpt-4o-mini": "tiny"}) as server:
+        with servers.configured(models, ready_s=300, aliases={"gpt-4o-mini": "tiny"}) as server:
             yield server
