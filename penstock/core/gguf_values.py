@@ -27,7 +27,7 @@ class Array(NamedTuple):
     """A long array that was not read: the kind of its elements, how many they are, and where the first one is."""
 
     kind: int
-    count: int
+    length: int
     start: int
 
 
@@ -67,9 +67,9 @@ class Values:
 
     def elements(self, array: Array) -> list[Any]:
         """What an array holds that begins here; texts as bytes."""
-        self._walk(array.count)
+        self._walk(array.length)
         if array.kind == _TEXT:
-            return [self._text(MAX_TEXT) for _ in range(array.count)]
+            return [self._text(MAX_TEXT) for _ in range(array.length)]
         return self._numbers(array)
 
     def raw(self, count: int) -> bytes:
@@ -108,7 +108,7 @@ class Values:
 
     def _numbers(self, array: Array) -> list[Any]:
         layout = self._layout(array.kind)
-        data = self.raw(array.count * layout.size)
+        data = self.raw(array.length * layout.size)
         self._keep(len(data))
         return [value for (value,) in layout.iter_unpack(data)]
 

@@ -49,7 +49,7 @@ def test_metadata_and_tensors(tmp_path: Path) -> None:
     assert found.metadata["llama.attention.head_count_kv"] == 2
     tokens = found.metadata["tokenizer.ggml.tokens"]
     assert isinstance(tokens, Array)
-    assert tokens.count == len(ggufs.WORDS)
+    assert tokens.length == len(ggufs.WORDS)
     assert found.array("tokenizer.ggml.tokens") == [word.encode() for word in ggufs.WORDS]
     assert found.array("tokenizer.ggml.token_type")[:4] == [3, 3, 3, 1]
     assert found.array("general.name") == found.array("absent") == []
