@@ -36,11 +36,17 @@ TINY = Path(__file__).parents[2] / "penstock" / "cli" / "demo" / "tiny.gguf"
 
 
 @pytest.fixture(scope="session")
-def talking(minilm_cache: Path, tmp_path_factory: pytest.TempPathFactory) -> Iterator[servers.Server]:
-    """The tiny language model, and a model that embeds beside it."""
-    folder = tmp_path_factory.mktemp("talking")
-    models = {"tiny": {"source": str(TINY)}, "embedder": hf_folders.embedder(folder / "embedder")}
+def talking() -> Iterator[servers.Server]:
+    """The tiny language model."""
+    with servers.configured({"tiny": {"source": str(TINY)}}, ready_s=110, aliases={"gpt-4o-mini": "tiny"}) as server:
+        yield server
+
+
+@pytest.fixture
+def talking_and_embedding(minilm_cache: Path, tmp_path: Path) -> Iterator[servers.Server]:
+    """The tiny language model, and one that embeds beside it; that is converted first."""
+    models = {"tiny": {"source": str(TINY)}, "embedder": hf_folders.embedder(tmp_path / "embedder")}
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("PENSTOCK_CACHE", str(minilm_cache))
-        with servers.configured(models, ready_s=300, aliases={"gpt-4o-mini": "tiny"}) as server:
+        with servers.configured(models, ready_s=110) as server:
             yield server

@@ -329,13 +329,15 @@ def test_leaving_a_stream_ends_the_answer(talking: Server, client: openai.OpenAI
     eventually(lambda: running(talking) == 0, "the answer went on", 5)
 
 
-def test_embeddings_beside_it(client: openai.OpenAI) -> None:
-    assert len(client.embeddings.create(model="embedder", input="salt").data[0].embedding) > 0
-    with pytest.raises(openai.BadRequestError, match="generation"):
-        client.embeddings.create(model=MODEL, input="salt")
-    with pytest.raises(openai.BadRequestError, match="embedding"):
-        client.chat.completions.create(model="embedder", messages=said("Hello"))
-    assert {model.id for model in client.models.list()} == {MODEL, "embedder"}
+def test_embeddings_beside_it(talking_and_embedding: Server) -> None:
+    with openai.OpenAI(base_url=url(talking_and_embedding), api_key="none", max_retries=0) as client:
+        assert len(client.embeddings.create(model="embedder", input="salt").data[0].embedding) > 0
+        assert ask(client, "Hello").choices[0].message.content
+        with pytest.raises(openai.BadRequestError, match="generation"):
+            client.embeddings.create(model=MODEL, input="salt")
+        with pytest.raises(openai.BadRequestError, match="embedding"):
+            client.chat.completions.create(model="embedder", messages=said("Hello"))
+        assert {model.id for model in client.models.list()} == {MODEL, "embedder"}
 
 
 @pytest.mark.parametrize("streamed", [False, True])
