@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from itertools import takewhile
 from typing import Any
 
 import numpy as np
@@ -14,6 +15,7 @@ from penstock.core.model import ModelSpec
 from penstock.runtimes.generation.allocator import give_back_large
 from penstock.runtimes.generation.contract import Capabilities, Progress, Tokenizer
 from penstock.runtimes.generation.engines import openvino_sampling, openvino_settings
+from penstock.runtimes.generation.engines.openvino_adapters import Adapters
 from penstock.runtimes.generation.engines.openvino_guesses import guessed
 from penstock.runtimes.generation.engines.openvino_prompts import Waiting, plan
 from penstock.runtimes.generation.engines.openvino_sequence import Sequence
@@ -33,13 +35,14 @@ class OpenvinoEngine:
     """
 
     def __init__(self) -> None:
-        self.can = Capabilities(min_p=True, grammar=True)
+        self.can = Capabilities(min_p=True, grammar=True, adapters=True)
         self._waiting: list[Sequence] = []
         self._running: dict[int, Sequence] = {}
         self._leaving: list[Sequence] = []
         self._number = 0
         self._stale = False
         self._queries = self._hits = 0
+        self._adapter = ""
 
     def load(self, spec: ModelSpec, model: LanguageModel) -> Tokenizer:
         """Reads the model and compiles it."""
@@ -50,7 +53,8 @@ class OpenvinoEngine:
         self._options = openvino_settings.options(model)
         self._blocks = PrefixBlocks(openvino_settings.blocks(model), BLOCK)
         self._pace = Pace(model.chunk, BLOCK, self._options.step_ms / 1000)
-        self._pipeline = openvino_settings.pipeline(self._genai, spec, model)
+        self._adapters = Adapters(self._genai, model.adapters) if model.adapters else None
+        self._pipeline = openvino_settings.pipeline(self._genai, spec, model, self._adapters)
         tokenizer = tokenizer_of(spec, model, self._pipeline)
         self._vocabulary = model.vocab_size or len(tokenizer.pieces())
         return tokenizer
@@ -59,11 +63,13 @@ class OpenvinoEngine:
         """Adds a sequence, once everything that could make a step fail was looked at."""
         room = self._model.context - len(prompt)
         self._check(prompt, sampling, room)
+        if adapter and adapter not in self._model.adapters:
+            raise BadInput(f"the model has no adapter {adapter[:64]!r}")
         config = openvino_sampling.config(self._genai, sampling, room, self._model.eos)
         if grammar:
             openvino_sampling.constrain(self._genai, config, sampling, grammar)
         keys = self._blocks.keys(prompt) if self._caching else []
-        self._waiting.append(Sequence(id, prompt, self._speculating(config), sampling, keys))
+        self._waiting.append(Sequence(id, prompt, self._speculating(config), sampling, keys, adapter))
 
     def _speculating(self, config: Any) -> Any:
         if self._model.speculative:
@@ -116,13 +122,24 @@ class OpenvinoEngine:
         if not self._waiting:
             return 0
         places = self._model.sequences - len(self._running) - len(self._leaving)
-        waiting = [self._seen(sequence) for sequence in self._waiting[: max(0, places)]]
+        waiting = [self._seen(sequence) for sequence in self._alike(max(0, places))]
         ends = plan(waiting, places, self._budget(), BLOCK if self._caching else 0)
         entered = [sequence for sequence, end in zip(self._waiting, ends, strict=False) if end]
         for sequence, end in zip(entered, filter(None, ends), strict=True):
             self._enter(sequence, end)
         self._waiting = [sequence for sequence in self._waiting if not sequence.owner]
         return sum(end - cached for end, (_, cached) in zip(ends, waiting, strict=False) if end)
+
+    def _alike(self, places: int) -> list[Sequence]:
+        """The first that wait and have the same adapter as those under way. Adapters take turns: the next one is put on
+        when the pipeline is empty."""
+        first = self._waiting[0].adapter
+        if first != self._adapter and self._adapters is not None:
+            if self._running or self._leaving or self._pipeline.has_non_finished_requests():
+                return []
+            self._adapters.put_on(self._pipeline, first)
+            self._adapter = first
+        return list(takewhile(lambda sequence: sequence.adapter == first, self._waiting[:places]))
 
     def _budget(self) -> int:
         """Prompt tokens of the next step, unless the library splits prompts itself."""

@@ -16,8 +16,11 @@ class Sequence:
     """`config`: the library's settings of it. `keys`: names of the prompt's whole blocks; `cached`: tokens of the
     prompt that were known when it came. `owner`: its number in the pipeline, 0 before it is there."""
 
-    def __init__(self, id: int, prompt: list[int], config: Any, sampling: Sampling, keys: list[bytes]):
+    def __init__(
+        self, id: int, prompt: list[int], config: Any, sampling: Sampling, keys: list[bytes], adapter: str = ""
+    ):
         self.id = id
+        self.adapter = adapter
         self.prompt = prompt
         self.config = config
         self.keys = keys

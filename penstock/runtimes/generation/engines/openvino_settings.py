@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from importlib import import_module
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -13,6 +14,7 @@ from penstock.core.errors import ConfigError, MissingExtra, ModelFileError
 from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
 from penstock.runtimes.generation.engines import engine_options
+from penstock.runtimes.generation.engines.openvino_adapters import Adapters, named_graph
 from penstock.runtimes.openvino import check_weights, library
 
 BLOCK = 32
@@ -77,14 +79,29 @@ def splits(model: LanguageModel) -> bool:
     return not prefix_caching(model) and not model.speculative
 
 
-def pipeline(library: Any, spec: ModelSpec, model: LanguageModel) -> Any:
+def pipeline(library: Any, spec: ModelSpec, model: LanguageModel, adapters: Adapters | None = None) -> Any:
     """The loaded model. Raises `ModelFileError`."""
     _check(Path(spec.path), spec.format)
     scheduler, properties = _scheduler(library, model), _properties(library, spec, model)
     try:
-        return library.ContinuousBatchingPipeline(spec.path, scheduler, "CPU", properties)
-    except Exception as error:
+        if adapters is None:
+            return library.ContinuousBatchingPipeline(spec.path, scheduler, "CPU", properties)
+        properties["adapters"] = adapters.all()
+        return _adaptable(library, spec, adapters, scheduler, properties)
+    except RuntimeError as error:
         raise _unreadable(error) from error
+
+
+def _adaptable(library: Any, spec: ModelSpec, adapters: Adapters, scheduler: Any, properties: dict[str, Any]) -> Any:
+    """A pipeline that adapters can be put on. A GGUF file's graph has no names for its weights, so it gets them."""
+    if spec.format != "gguf":
+        adapters.check(Path(spec.path) / GRAPH)
+        return library.ContinuousBatchingPipeline(spec.path, scheduler, "CPU", properties)
+    with tempfile.TemporaryDirectory(prefix="penstock-adapters-") as folder:
+        adapters.check(named_graph(library, Path(spec.path), Path(folder)))
+        tokenizer = library.Tokenizer(spec.path)
+        # The file stays mapped when the folder is gone.
+        return library.ContinuousBatchingPipeline(folder, tokenizer, scheduler, "CPU", **properties)
 
 
 def _check(path: Path, format: str) -> None:
