@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 import msgspec
 
-from penstock.core.errors import BadInput, ContextExceeded, SetupError
+from penstock.core.errors import BadInput, ContextExceeded
 from penstock.core.generation import Generation, Sampling
 from penstock.core.language import LanguageModel
 from penstock.runtimes.generation.contract import Capabilities
@@ -79,7 +79,7 @@ class Checks:
     def _need(self, able: _Able, deed: str, param: str) -> None:
         if able(self._can):
             return
-        others = [name for name in choice.ENGINES if name != self._engine and _offers(name, able)]
+        others = [name for name, can in choice.OFFERS.items() if name != self._engine and able(can)]
         hint = f"; {' or '.join(others)} can (the model's setting `engine`)" if others else ""
         refuse(f"{param}: the engine {self._engine} cannot {deed}{hint}", param)
 
@@ -121,13 +121,6 @@ class Checks:
         recommended = dict(self._model.defaults) if self._can.min_p else {**self._model.defaults, "min_p": 0.0}
         own = {name: recommended.get(name, value) for name, value in PLAIN.items()}
         return {name: value for name, value in own.items() if getattr(asked, name) is None}
-
-
-def _offers(name: str, able: _Able) -> bool:
-    try:
-        return able(choice.create(name).can)
-    except (ImportError, SetupError):
-        return False
 
 
 def too_long(text: str, context: int, param: str) -> ContextExceeded:

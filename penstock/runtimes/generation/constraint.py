@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 from penstock.core.generation import Generation
 from penstock.core.language import LanguageModel
 from penstock.runtimes.generation.checks import refuse
 from penstock.runtimes.generation.contract import Tokenizer
+from penstock.runtimes.generation.grammar import calls_grammar, schema_grammar
 from penstock.runtimes.generation.grammars import after_thoughts, either, perhaps
 from penstock.runtimes.generation.marks.choice import call_format, thinks, tool_format
 from penstock.runtimes.generation.marks.think import CLOSE
@@ -20,7 +19,7 @@ class Constraints:
 
     def __init__(self, model: LanguageModel, tokenizer: Tokenizer):
         self._tool_format = tool_format(model)
-        self._calls = call_format(self._tool_format)
+        self._calls = call_format(model)
         marks = {tokenizer.pieces()[token] for token in tokenizer.control}
         self._thinks = thinks(model)
         self._silent = CLOSE.encode() in marks
@@ -33,19 +32,19 @@ class Constraints:
         if must_call(generation):
             return self._calls_of(generation)
         if generation.format is not None:
-            schema = _schema(generation.format)
+            schema = schema_grammar(generation.format)
             return either(schema, self._calls_of(generation)) if offered(generation) else schema
         return self._free(generation) if wanted_by(generation) else ""
 
     def _calls_of(self, generation: Generation) -> str:
-        from penstock.runtimes.generation.grammar import calls_grammar
-
+        if self._tool_format is None:
+            refuse("how this model writes tool calls is not known", "tools")
         choice = generation.tool_choice if must_call(generation) else "required"
         return calls_grammar(self._tool_format, offered(generation), choice, generation.parallel_calls)
 
     def _free(self, generation: Generation) -> str:
-        assert self._calls is not None
-        return perhaps(self._calls_of(generation), self._calls.opening, bare=self._calls.bare)
+        calls, format = self._calls_of(generation), self._calls
+        return perhaps(calls, format.opening, bare=format.bare) if format is not None else ""
 
     def close(self, generation: Generation, prompt: str) -> str:
         """What is added to a prompt that ends inside of thoughts when a grammar follows that cannot end them."""
@@ -59,12 +58,6 @@ class Constraints:
 
     def _thinking(self, generation: Generation) -> bool:
         return self._thinks and bool(generation.messages)
-
-
-def _schema(wanted: dict[str, Any]) -> str:
-    from penstock.runtimes.generation.grammar import schema_grammar
-
-    return schema_grammar(wanted)
 
 
 def wanted_by(generation: Generation) -> str:

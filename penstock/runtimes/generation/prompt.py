@@ -49,12 +49,14 @@ class Prompts:
         if generation.think is not None:
             self._check_think(generation.think)
         if not generation.messages:
+            if generation.tools:
+                refuse("tools are for conversations: a plain prompt has no place for them", "tools")
             return
         if not self._model.chat_template:
             refuse("this model has no chat template, so it takes no messages: use /v1/completions", "messages")
         if offered(generation) and not self._takes_tools:
             refuse("this model's chat template has no place for tools", "tools")
-        if offered(generation) and self._tool_format == "none":
+        if offered(generation) and self._tool_format is None:
             text = "how this model writes tool calls is not known; its setting `tool_format` can say hermes, llama3 or "
             refuse(f"{text}mistral", "tools")
 

@@ -10,7 +10,7 @@ from penstock.runtimes.generation.answer import Answer, Reading
 from penstock.runtimes.generation.contract import Tokenizer
 from penstock.runtimes.generation.detokenizer import Detokenizer, adds_space
 from penstock.runtimes.generation.marks.calls import Calls
-from penstock.runtimes.generation.marks.choice import call_format, thinks, tool_format
+from penstock.runtimes.generation.marks.choice import call_format, thinks
 from penstock.runtimes.generation.marks.parts import Stage
 from penstock.runtimes.generation.marks.think import OPEN, Thoughts
 from penstock.runtimes.generation.prompt import offered
@@ -26,7 +26,7 @@ class Readings:
         self._ends = frozenset(model.eos)
         self._strip = adds_space(tokenizer)
         self._thinks = thinks(model)
-        self._format = call_format(tool_format(model))
+        self._format = call_format(model)
 
     def answer(self, generation: Generation, index: int, prompt: str) -> Answer:
         """The reader of one choice that goes on from this prompt. Thoughts and calls are a conversation's; a plain

@@ -7,7 +7,7 @@ from functools import partial
 
 import msgspec
 
-from penstock.core.errors import ConfigError, ModelFailed, ModelFileError, PenstockError
+from penstock.core.errors import BadInput, ConfigError, ModelFailed, ModelFileError, PenstockError
 from penstock.core.generation import EngineStats, Event, Generated, Generation, Started, Text, Usage
 from penstock.core.language import GENERATION, LanguageModel
 from penstock.core.model import ModelSpec
@@ -73,13 +73,20 @@ class LanguageRuntime:
         self._checks.request(generation)
         if field := wanted_by(generation):
             self._checks.grammar(field)
-            session.grammar = self._constraints.of(generation)
+            session.grammar = self._grammar(generation, field)
+
+    def _grammar(self, generation: Generation, field: str) -> str:
+        try:
+            return self._constraints.of(generation)
+        except BadInput as error:
+            error.param = error.param or field
+            raise
 
     def cancel(self, id: int) -> None:
         """Gives a request up, wherever it is."""
         session = self._sessions.pop(id, None)
+        self._news = [news for news in self._news if news[0] != id]
         if session is not None:
-            self._news = [news for news in self._news if news[0] != id]
             self._drop(session)
 
     def _drop(self, session: Session) -> None:

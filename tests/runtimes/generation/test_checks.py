@@ -11,6 +11,7 @@ import pytest
 from penstock.core.errors import BadInput, ConfigError, ContextExceeded, ModelFileError
 from penstock.core.generation import Generation, Message, Sampling
 from penstock.core.model import ModelSpec
+from penstock.runtimes.generation.choice import installed
 from penstock.runtimes.generation.contract import Capabilities
 from penstock.runtimes.generation.engines import choice
 from penstock.runtimes.generation.runtime import LanguageRuntime
@@ -97,6 +98,8 @@ def test_all_the_room_is_for_the_answer() -> None:
         (Generation(prompt=PROMPT, echo=True, sampling=Sampling(logprobs=1)), "echo", "log-prob"),
         (chat(tools=(WEATHER,)), "tools", "no place for tools"),
         (chat(think=True), "think", "does not think"),
+        (Generation(prompt=PROMPT, tools=(WEATHER,)), "tools", "conversations"),
+        (Generation(prompt=PROMPT, format={"type": "strange"}), "response_format", "type"),
         (chat(tool_choice="required"), "tool_choice", "none"),
         (chat(tool_choice="=add", tools=(WEATHER,)), "tools", "no place for tools"),
     ],
@@ -139,12 +142,17 @@ def test_an_engine_without_grammars(generation: Generation, param: str) -> None:
     made.close()
 
 
-def test_an_engine_that_can_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_engines_that_can_are_named() -> None:
     made = runtime(ScriptedEngine(can=NOTHING))
-    monkeypatch.setattr(
-        choice, "create", lambda name: ScriptedEngine(can=NOTHING._replace(logit_bias=name == "llamacpp"))
-    )
-    assert "llamacpp can (" in refusal(made, plain(logit_bias={1: 1.0})).message
+    assert "llamacpp or vllm or transformers can (" in refusal(made, plain(logit_bias={1: 1.0})).message
+
+
+@pytest.mark.parametrize("name", choice.ENGINES)
+def test_what_engines_offer_is_told_as_it_is(name: str) -> None:
+    if not installed(name):
+        pytest.skip(f"{name} is not installed")
+    can, told = choice.create(name).can, choice.OFFERS[name]
+    assert can._replace(adapters=False, grammar=True) == told._replace(adapters=False)
 
 
 def test_an_adapter_that_is_there() -> None:

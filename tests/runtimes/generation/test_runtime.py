@@ -100,6 +100,9 @@ def test_a_cancelled_request_says_nothing_more() -> None:
         made.cancel(stage)
         assert not made.busy
         assert made.step() == []
+    made.submit(0, plain(choices=0, sampling=Sampling(stop_token_ids=(10**6,))))
+    made.cancel(0)
+    assert made.step() == []
     made.cancel(99)
 
 

@@ -6,7 +6,7 @@ import importlib
 from typing import cast
 
 from penstock.core.errors import ConfigError
-from penstock.runtimes.generation.contract import TokenEngine
+from penstock.runtimes.generation.contract import Capabilities, TokenEngine
 
 ENGINES = {
     "openvino": ("openvino", "OpenvinoEngine"),
@@ -14,6 +14,14 @@ ENGINES = {
     "vllm": ("vllm", "VllmEngine"),
     "transformers": ("transformers", "TransformersEngine"),
 }
+_MUCH = Capabilities(top_logprobs=20, logit_bias=True, min_p=True, grammar=True)
+OFFERS = {
+    "openvino": Capabilities(min_p=True, grammar=True, adapters=True),
+    "llamacpp": _MUCH._replace(adapters=True),
+    "vllm": _MUCH._replace(adapters=True),
+    "transformers": _MUCH,
+}
+"""What engines can do at their best, told without importing one: for what a refusal advises."""
 
 
 def create(name: str) -> TokenEngine:
