@@ -145,7 +145,7 @@ def capabilities(view: ModelView) -> list[str]:
     model = language_of(view.spec)
     if model is None:
         return found
-    tools, thinking = tool_format(model) != "none", thinks(model)
+    tools, thinking = tool_format(model) is not None, thinks(model)
     return found + ["tools"] * tools + ["thinking"] * thinking
 
 

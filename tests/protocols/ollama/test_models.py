@@ -22,7 +22,7 @@ from penstock.core.request import Request
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import Tensor
 from penstock.core.text import EMBEDDING, TOKENS
-from penstock.protocols.ollama.described import Pulled, size_name
+from penstock.protocols.ollama.described import Pulled, capabilities, size_name
 from penstock.protocols.ollama.embedding import OllamaEmbedding
 from penstock.protocols.ollama.models import OllamaModels
 from tests.protocols.scripted import CONTEXT, TEMPLATE, Live, View, live, llm
@@ -139,6 +139,11 @@ def test_show(served: Live, body: dict[str, Any]) -> None:
     assert info["llama.context_length"] == 512
     assert info["penstock.context_length"] == CONTEXT
     assert shown["details"]["quantization_level"] == "F16"
+
+
+def test_a_model_without_marks_can_only_complete() -> None:
+    assert capabilities(llm(chat_template="{{ messages }}")) == ["completion"]
+    assert capabilities(llm()) == ["completion", "tools", "thinking"]
 
 
 def test_show_of_an_embedder_and_of_nothing(served: Live) -> None:
