@@ -13,7 +13,7 @@ import pytest
 from penstock.core.errors import BadInput, ConfigError, ModelFileError
 from tests.runtimes.generation.engines.loaded import KINDS, SEQUENCES, Kind, load
 
-OPENVINO = KINDS[0]
+OPENVINO = next(kind for kind in KINDS if kind.name == "openvino")
 pytestmark = pytest.mark.skipif(bool(OPENVINO.absent), reason=OPENVINO.absent)
 FOLDER = Kind("openvino", "openvino-llm", "ir-f16")
 DRAW = random.Random(9)
