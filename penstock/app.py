@@ -75,7 +75,7 @@ class App:
         OipRepository(self.names, self.fleet).mount(routes)
         OpenAI(self.gate, self.names, system_clock).mount(routes)
         Anthropic(self.gate, self.names, system_clock).mount(routes)
-        OllamaText(self.gate, self.names, system_clock).mount(routes)
+        OllamaText(self.gate, self.names, system_clock, self.fleet).mount(routes)
         OllamaEmbedding(self.gate, self.names, system_clock).mount(routes)
         OllamaModels(self.gate, self.names, release, puller=self._puller()).mount(routes)
         Rerank(self.gate, self.names, system_clock).mount(routes)

@@ -209,7 +209,7 @@ def test_demo_once_shows_good_models_and_leaves_nothing(tmp_path: Path, minilm_c
     ):
         assert re.search(rf"{model} .*{score}.* ms .* ms ", said.stdout), said.stdout
     assert re.search(r"coffee hot on the train +Thermos flask, .* · .* \d+ ms", said.stdout), said.stdout
-    assert re.search(r"capital of Gildan\? +The capital of Gildan is Ironquay\. +\d+", said.stdout), said.stdout
+    assert re.search(r"capital of Gildan\? +The capital of Gildan is Mossgate\. +\d+", said.stdout), said.stdout
     assert list(tmp_path.iterdir()) == []
 
 

@@ -20,7 +20,7 @@ NAME = "tiny"
 NEEDED = ("openvino_genai", "tokenizers", "jinja2")
 ABOUT = "a language model of 2 million parameters (OpenAI's, Anthropic's and Ollama's API)"
 QUESTIONS = (
-    ("Which town is the capital of Gildan?", "The capital of Gildan is Ironquay."),
+    ("Which town is the capital of Gildan?", "The capital of Gildan is Mossgate."),
     ("Repeat: the heron flows over Quill", "the heron flows over Quill"),
     ("Count from 1 to 12.", "1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12."),
 )
