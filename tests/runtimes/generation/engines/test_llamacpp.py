@@ -205,7 +205,7 @@ def test_ends(plain: Loaded) -> None:
 def test_a_grammar_is_followed(plain: Loaded) -> None:
     answer = plain.ask("Who are you?", 'root ::= "{\\"a\\": " [0-9] [0-9] "}"')
     assert plain.text(answer).startswith('{"a": ')
-    assert plain.text(answer).endswith("}<|im_end|>")
+    assert plain.text(answer).partition("<|")[0].endswith("}")
     assert answer.finished == "stop"
     hot = [plain.ask("Say: yes", 'root ::= "left" | "right"', temperature=5.0, seed=seed) for seed in range(6)]
     assert {plain.text(answer).partition("<|")[0] for answer in hot} <= {"left", "right"}
@@ -213,14 +213,14 @@ def test_a_grammar_is_followed(plain: Loaded) -> None:
 
 def test_a_grammar_that_ends_outweighs_min_tokens(plain: Loaded) -> None:
     answer = plain.ask("Say: yes", 'root ::= "left"', min_tokens=20)
-    assert (plain.text(answer).removesuffix("<|im_end|>"), answer.finished) == ("left", "stop")
+    assert (plain.text(answer).partition("<|")[0], answer.finished) == ("left", "stop")
 
 
 def test_a_grammar_does_not_touch_its_neighbours(plain: Loaded) -> None:
     plain.engine.submit(0, plain.prompt(QUESTIONS[0]), sampling(), 'root ::= "left"')
     plain.engine.submit(1, plain.prompt(QUESTIONS[0]), sampling())
     answers = finish(plain.engine, [0, 1])
-    assert plain.text(answers[0]) == "left<|im_end|>"
+    assert plain.text(answers[0]).partition("<|")[0] == "left"
     assert answers[1].tokens == expected(plain, QUESTIONS[0])
 
 
