@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 from penstock.core.errors import BadInput
+from penstock.runtimes.generation.grammar.factoring import factored
 from penstock.runtimes.generation.grammar.nodes import NEVER, Chars, Choice, Node, Repeat, Rule, Sequence, choice
 from penstock.runtimes.generation.grammar.writing import written
 
@@ -40,7 +41,7 @@ class Rules:
         ending = _ending(nodes)
         if "root" not in ending:
             raise BadInput("nothing can satisfy the schema: its parts contradict each other, or it never ends")
-        pruned = {name: _pruned(nodes[name], ending) for name in ending}
+        pruned = {name: factored(_pruned(nodes[name], ending)) for name in ending}
         text = written(pruned)
         if len(text) > LONGEST:
             raise BadInput(f"the schema is too large: its grammar would be {len(text):,} characters long")

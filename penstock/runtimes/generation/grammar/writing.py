@@ -13,10 +13,13 @@ from penstock.runtimes.generation.grammar.nodes import (
     Sequence,
     Text,
     complement,
+    intersection,
 )
 
 MOST_REPEATS = 2000
 """llama.cpp reads larger counts as "any number"."""
+_LAST_ASCII = 0x7F
+_CHARACTERS = complement(((0xD800, 0xDFFF),))
 _PLAIN = frozenset(map(chr, range(0x20, 0x7F))) - frozenset('"\\')
 _PLAIN_IN_CLASS = _PLAIN - frozenset("[]^-")
 
@@ -99,9 +102,11 @@ def _count(low: int, high: int | None) -> str:
 
 
 def _class(ranges: Ranges) -> str:
-    if ranges and ranges[-1][1] == LAST:
-        return f"[^{_listed(complement(ranges))}]"
-    return f"[{_listed(ranges)}]"
+    """Negated only where what is left out is ASCII: the xgrammar inside OpenVINO GenAI 2026.4 fails at others."""
+    others = complement(ranges)
+    if ranges and ranges[-1][1] == LAST and all(high <= _LAST_ASCII for _, high in others):
+        return f"[^{_listed(others)}]"
+    return f"[{_listed(intersection(ranges, _CHARACTERS))}]"
 
 
 def _listed(ranges: Ranges) -> str:
