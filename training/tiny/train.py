@@ -1,6 +1,6 @@
 """Training: documents without end from a seed, batches of like lengths, Muon and AdamW, bfloat16 on the processor.
 
-    python -m training.tiny.train --out FOLDER [--steps 2000] [--seed 0]
+    python -m training.tiny.train --out FOLDER [--steps 1900] [--onward]
 
 writes FOLDER/tokenizer.json, and FOLDER/model.pt every few minutes and at the end.
 """
@@ -30,6 +30,18 @@ SHORT, FIRST = 128, 0.4
 PEAK, ADAM_PEAK, WARM = 0.02, 0.004, 40
 AVERAGE = 0.98
 SAVE_EVERY = 50
+
+
+@dataclass(frozen=True)
+class Round:
+    """A round of training: where, how long, how fast, and whether it goes on from the round before."""
+
+    out: Path
+    steps: int = 1900
+    peak: float = 1.0
+    seed: int = 0
+    workers: int = 1
+    onward: bool = False
 
 
 @dataclass(frozen=True)
@@ -130,29 +142,29 @@ def examine(network: Tiny, tokenizer: Tokenizer, seed: int, count: int) -> dict[
     """The share of exact answers per kind, to questions that training never shows."""
     rng = random.Random(seed)
     shares: dict[str, float] = {}
-    for kind in speech.KINDS:
-        marks = [right(network, tokenizer, grammar.trial(rng, kind)) for _ in range(count)]
+    for kind, limit in [*((kind, 10**6) for kind in speech.KINDS), ("copy", 60)]:
+        marks = [right(network, tokenizer, grammar.trial(rng, kind), limit) for _ in range(count)]
         known = [mark for mark in marks if mark is not None]
-        shares[kind] = sum(known) / len(known)
+        shares[kind if limit > 60 else f"{kind}, up to {limit} tokens"] = sum(known) / len(known)
     return shares
 
 
-def train(rank: int, chosen: argparse.Namespace) -> None:
+def train(rank: int, plan: Round) -> None:
     """Train as one of the workers, each on text of its own; the first saves the average of the weights."""
     torch.set_num_threads(1)
-    torch.manual_seed(chosen.seed)
-    meeting = f"file://{chosen.out.resolve()}/meeting"
-    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=chosen.workers)
+    torch.manual_seed(plan.seed)
+    meeting = f"file://{plan.out.resolve()}/meeting"
+    distributed.init_process_group("gloo", init_method=meeting, rank=rank, world_size=plan.workers)
     network, average, start = Tiny(Shape()), Tiny(Shape()), time.monotonic()
-    if chosen.onward:
-        network.load_state_dict(torch.load(chosen.out / "model.pt", weights_only=True))
+    if plan.onward:
+        network.load_state_dict(torch.load(plan.out / "model.pt", weights_only=True))
     compiled, guides = torch.compile(loss_of, dynamic=True), optimizers(network)
-    tokenizer, short = tokens.load(chosen.out / "tokenizer.json"), 0 if chosen.onward else int(FIRST * chosen.steps)
-    for step, batch in enumerate(lessons(tokenizer, 7919 * chosen.seed + rank, chosen.steps, short)):
-        loss = advance(network, guides, compiled, batch, chosen.peak * pace(step / chosen.steps, step))
+    tokenizer, short = tokens.load(plan.out / "tokenizer.json"), 0 if plan.onward else int(FIRST * plan.steps)
+    for step, batch in enumerate(lessons(tokenizer, 7919 * plan.seed + rank, plan.steps, short)):
+        loss = advance(network, guides, compiled, batch, plan.peak * pace(step / plan.steps, step))
         follow(average, network, step)
-        if rank == 0 and (step % SAVE_EVERY == SAVE_EVERY - 1 or step == chosen.steps - 1):
-            torch.save(average.state_dict(), chosen.out / "model.pt")
+        if rank == 0 and (step % SAVE_EVERY == SAVE_EVERY - 1 or step == plan.steps - 1):
+            torch.save(average.state_dict(), plan.out / "model.pt")
             print(f"step {step + 1}, {time.monotonic() - start:.0f} s, loss {loss:.4f}", flush=True)
 
 
@@ -180,22 +192,33 @@ def share(gradients: list[Tensor]) -> None:
         gradient.copy_(mean.view_as(gradient))
 
 
+def run(plan: Round) -> None:
+    """Train by a plan, with as many processes as it has workers."""
+    tokens.load(plan.out / "tokenizer.json")
+    (plan.out / "meeting").unlink(missing_ok=True)
+    multiprocessing.spawn(train, (plan,), plan.workers)
+
+
+def report(out: Path, count: int) -> None:
+    """Print the shares of exact answers of FOLDER/model.pt."""
+    network = Tiny(Shape())
+    network.load_state_dict(torch.load(out / "model.pt", weights_only=True))
+    for kind, part in examine(network, tokens.load(out / "tokenizer.json"), 1, count).items():
+        print(f"{kind}: {part:.1%}")
+
+
 def main() -> None:
     """Read the options, train, and print the shares of exact answers."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--steps", type=int, default=2000)
-    options.add_argument("--peak", type=float, default=1.0, help="a factor of the highest learning rate")
+    options.add_argument("--steps", type=int, default=Round.steps)
+    options.add_argument("--peak", type=float, default=Round.peak, help="a factor of the highest learning rate")
+    options.add_argument("--seed", type=int, default=Round.seed)
+    options.add_argument("--workers", type=int, default=Round.workers, help="processes, of one thread each")
     options.add_argument("--onward", action="store_true", help="go on from FOLDER/model.pt")
-    options.add_argument("--seed", type=int, default=0)
-    options.add_argument("--workers", type=int, default=2)
-    chosen = options.parse_args()
-    tokenizer, network = tokens.load(chosen.out / "tokenizer.json"), Tiny(Shape())
-    (chosen.out / "meeting").unlink(missing_ok=True)
-    multiprocessing.spawn(train, (chosen,), chosen.workers)
-    network.load_state_dict(torch.load(chosen.out / "model.pt", weights_only=True))
-    for kind, part in examine(network, tokenizer, 1, 100).items():
-        print(f"{kind}: {part:.1%}")
+    plan = Round(**vars(options.parse_args()))
+    run(plan)
+    report(plan.out, 200)
 
 
 if __name__ == "__main__":
