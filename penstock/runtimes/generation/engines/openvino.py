@@ -25,6 +25,10 @@ from penstock.runtimes.generation.engines.pace import Pace
 from penstock.runtimes.generation.engines.prefix_blocks import PrefixBlocks
 from penstock.runtimes.openvino import library
 
+WARM = 64
+WARMINGS = 2
+"""Tokens of a prompt that is computed before the first request, and how often."""
+
 
 class OpenvinoEngine:
     """Sequences that come and go in one ContinuousBatchingPipeline.
@@ -57,7 +61,18 @@ class OpenvinoEngine:
         self._pipeline = openvino_settings.pipeline(self._genai, spec, model, self._adapters)
         tokenizer = tokenizer_of(spec, model, self._pipeline)
         self._vocabulary = model.vocab_size or len(tokenizer.pieces())
+        self._warm_up()
         return tokenizer
+
+    def _warm_up(self) -> None:
+        """The first steps prepare kernels and memory, and tell how fast the next ones will be."""
+        length = min(WARM, self._model.context // 2)
+        for token in range(WARMINGS if length else 0):
+            self._pace = Pace(self._model.chunk, BLOCK, self._options.step_ms / 1000)
+            self.submit(token, [token] * length, Sampling(max_tokens=2, temperature=0.0, ignore_eos=True))
+            while self.busy:
+                self.step()
+        self._queries = self._hits = 0
 
     def submit(self, id: int, prompt: list[int], sampling: Sampling, grammar: str = "", adapter: str = "") -> None:
         """Adds a sequence, once everything that could make a step fail was looked at."""

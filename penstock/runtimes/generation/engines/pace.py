@@ -6,7 +6,7 @@ from __future__ import annotations
 class Pace:
     """Prompt tokens for one step, so that they take about `seconds`, learned from the steps before.
 
-    At most `most`, and at least `least`, else prompts would never be done.
+    At most `most`, and at least `least`, else prompts would never be done. Begins with little.
     """
 
     def __init__(self, most: int, least: int, seconds: float):
@@ -18,7 +18,7 @@ class Pace:
     def budget(self) -> int:
         """Prompt tokens of the next step."""
         if not self._each:
-            return self._most
+            return min(self._most, 4 * self._least)
         return max(self._least, min(self._most, int(self._seconds / self._each)))
 
     def took(self, tokens: int, seconds: float) -> None:

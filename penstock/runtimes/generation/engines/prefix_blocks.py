@@ -87,6 +87,9 @@ class PrefixBlocks:
         """A place for a new block."""
         if self._free:
             block = self._free.popleft()
+        elif not self._idle:
+            # All places are held, as far as these books go; the library knows better.
+            block = Block(0)
         else:
             block = min(self._idle.values(), key=lambda block: block.used)
             del self._idle[block.key]

@@ -56,6 +56,15 @@ def test_what_is_held_is_never_given_away() -> None:
     assert books.cached(books.keys([*[1] * 8, 0]), 9) == 8
 
 
+def test_more_than_there_is_room_for_is_no_reason_to_fail() -> None:
+    books = PrefixBlocks(2, SIZE)
+    for owner in range(4):
+        come(books, owner, [owner] * 8)
+    for owner in range(4):
+        books.release(owner)
+    assert books.cached(books.keys([*[3] * 8, 0]), 9) == 8
+
+
 def test_an_answer_is_known_to_the_prompt_that_follows_it() -> None:
     books = PrefixBlocks(8, SIZE)
     come(books, 1, [1, 2, 3])
@@ -144,7 +153,7 @@ def test_every_prompt_is_done_at_last() -> None:
 
 def test_the_pace_follows_what_steps_took() -> None:
     pace = Pace(512, 32, 0.5)
-    assert pace.budget() == 512
+    assert pace.budget() == 128
     pace.took(100, 1.0)
     assert pace.budget() == 50
     for _ in range(20):
