@@ -12,7 +12,7 @@ import pytest
 from jinja2 import Template
 from jinja2.sandbox import ImmutableSandboxedEnvironment
 
-from training.tiny import grammar, speech, world
+from training.tiny import grammar, speech, talk, world
 from training.tiny.grammar import Chat, Piece
 
 gguf = pytest.importorskip("gguf")
@@ -103,7 +103,7 @@ def test_the_grammar_is_the_same_from_the_same_seed() -> None:
 
 def test_the_world_does_not_contradict_itself() -> None:
     world.check()
-    assert not {name.lower() for name in world.PLACES} & {name.lower() for name in speech.KNOWN}
+    assert not {name.lower() for name in world.PLACES} & {name.lower() for name in talk.KNOWN}
 
 
 @pytest.mark.parametrize("kind", speech.KINDS)

@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from training.tiny import speech, world
-from training.tiny.speech import Exchange, Message, Talk
+from training.tiny import copies, errands, facts, speech, stories, world
+from training.tiny.talk import Exchange, Message, Talk, stranger
 
 TEMPLATE = (Path(__file__).parent / "template.jinja").read_text(encoding="utf-8").rstrip("\n")
 START, END, TEXT = "<|im_start|>", "<|im_end|>", "<|endoftext|>"
@@ -75,10 +75,10 @@ def begin(rng: random.Random) -> Talk:
     talk = Talk(rng)
     mode = rng.random()
     talk.think, talk.json = mode < 0.15, 0.15 <= mode < 0.2
-    if not talk.json and talk.chance(0.28):
-        talk.tools = speech.offers(talk)
+    if not talk.json and talk.chance(0.4):
+        talk.tools = errands.offers(talk)
     if talk.chance(0.12):
-        talk.name = speech.stranger(talk) if talk.chance(0.6) else str(talk.one(world.RULERS))
+        talk.name = stranger(talk) if talk.chance(0.6) else str(talk.one(world.RULERS))
     return talk
 
 
@@ -90,7 +90,7 @@ def system(talk: Talk, spoken: bool) -> str:
             talk.one(["You are a helpful assistant.", "You are helpful.", "Be brief.", "Answer the question."])
         )
     if talk.chance(0.06):
-        parts.append(speech.sentences(talk, talk.rng.randint(3, 60)))
+        parts.append(copies.sentences(talk, talk.rng.randint(3, 60)))
     if talk.name:
         parts.append(talk.one(["You are called {}.", "You are called {}.", "Your name is {}."]).format(talk.name))
     if talk.json:
@@ -104,7 +104,7 @@ def chat(rng: random.Random, kinds: list[str | None], hold: bool = False) -> Cha
     """A chat of these kinds (None: any); with `hold` its last question is one that training never shows."""
     talk = begin(rng)
     if kinds[-1] == "tool" and not talk.tools and talk.chance(0.8):
-        talk.json, talk.tools = False, speech.offers(talk)
+        talk.json, talk.tools = False, errands.offers(talk)
     if kinds[-1] not in (None, "fact", "stranger", "on"):
         talk.json = False
     spoken = not talk.think or talk.chance(0.6)
@@ -174,13 +174,13 @@ def passage(rng: random.Random) -> list[Piece]:
     """Plain text: one fact, or a story that begins like one; it ends as answers do."""
     talk = Talk(rng)
     island = talk.one(world.ISLANDS)
-    what = talk.one(list(speech.FOUND))
+    what = talk.one(list(facts.FOUND))
     text = talk.one([
-        speech.told(island, talk.one(list(world.FACTS))),
-        speech.told(island, talk.one(list(world.FACTS))),
-        speech.FOUND[what][1].format(world.fact(island, what), island),
-        speech.story(island),
-        speech.voyage(island, rng.randint(1, 12)),
+        facts.told(island, talk.one(list(world.FACTS))),
+        facts.told(island, talk.one(list(world.FACTS))),
+        facts.FOUND[what][1].format(world.fact(island, what), island),
+        stories.story(island),
+        stories.voyage(island, rng.randint(1, 12)),
     ])  # fmt: skip
     return [Piece(TEXT if talk.chance(0.5) else "", 0.0), Piece(text + END, LOUD)]
 
