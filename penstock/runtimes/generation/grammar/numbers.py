@@ -141,17 +141,25 @@ def _digits(low: str | None, low_open: bool, high: str | None, high_open: bool, 
         low = None
     if low is None and high is None:
         return Repeat(DIGIT, 1 if first else 0, room)
-    options: list[Node] = []
-    if not first and low is None and not (high == "" and high_open):
-        options.append(EMPTY)
+    if (low, high) == ("", None):
+        return sequence(Repeat(Text("0"), 0, room // 2), chars("1-9"), Repeat(DIGIT, 0, room // 2 - 1))
+    if (low, high, high_open) == (None, "", False):
+        return Repeat(Text("0"), 1 if first else 0, room)
+    ends = not first and low is None
+    following: dict[Node, list[int]] = {}
     for digit in range(10) if room else ():
         next_low, fits_low = _step(low, digit, lower=True)
         next_high, fits_high = _step(high, digit, lower=False)
         if fits_low and fits_high:
             rest = _digits(next_low, low_open, next_high, high_open, room - 1, first=False)
-            if rest != NEVER:
-                options.append(sequence(Text(str(digit)), rest))
-    return choice(*options)
+            following.setdefault(rest, []).append(digit)
+    options = [sequence(_one_of(digits), rest) for rest, digits in following.items() if rest != NEVER]
+    return choice(*([EMPTY] if ends and not (high == "" and high_open) else []), *options)
+
+
+def _one_of(digits: list[int]) -> Node:
+    """One of some digits, which follow each other."""
+    return chars(f"{digits[0]}-{digits[-1]}") if len(digits) > 1 else Text(str(digits[0]))
 
 
 def _step(bound: str | None, digit: int, lower: bool) -> tuple[str | None, bool]:

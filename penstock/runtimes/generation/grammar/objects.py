@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import NamedTuple
 
+from penstock.core.errors import BadInput
 from penstock.runtimes.generation.grammar.json_text import PLAIN, blank, comma, member
 from penstock.runtimes.generation.grammar.nodes import (
     EMPTY,
@@ -22,6 +22,8 @@ from penstock.runtimes.generation.grammar.nodes import (
 from penstock.runtimes.generation.grammar.rules import Rules
 from penstock.runtimes.generation.grammar.strings import literal
 
+_LONGEST_NAME = 128
+
 
 class Property(NamedTuple):
     """A property by name, what its value is, and whether it must be there."""
@@ -34,7 +36,7 @@ class Property(NamedTuple):
 def an_object(rules: Rules, properties: list[Property], others: Node | None) -> Node:
     """An object of `properties`, in this order. `others`: the value of any other property, None where none may be."""
     members = [member(rules, Text(literal(one.name)), one.value) for one in properties]
-    more = None if others is None else member(rules, _other_names(rules, [one.name for one in properties]), others)
+    more = None if others is None else _other(rules, [one.name for one in properties], others)
     rest = _rests(rules, properties, members, more)
     starts: list[Node] = []
     for at, one in enumerate(properties):
@@ -71,10 +73,15 @@ def _named(rules: Rules, node: Node) -> Rule:
     return rules.define(("rest", node), lambda: node)
 
 
-def _other_names(rules: Rules, names: Iterable[str]) -> Node:
-    """Any name but these, as a string without escapes."""
-    listed = sorted({name for name in names if all(_is_plain(character) for character in name)})
-    return sequence(Text('"'), _except(rules, tuple(listed), 0))
+def _other(rules: Rules, names: list[str], value: Node) -> Rule:
+    """A property of any name but these. The name has no escapes."""
+    listed = tuple(sorted({name for name in names if all(map(_is_plain, name))}))
+    if any(len(name) > _LONGEST_NAME for name in listed):
+        raise BadInput(
+            f"additionalProperties beside a property of more than {_LONGEST_NAME} characters is not accepted"
+        )
+    name = sequence(Text('"'), _except(rules, listed, 0))
+    return rules.define(("other", listed, value), lambda: member(rules, name, value))
 
 
 def _is_plain(character: str) -> bool:
@@ -90,7 +97,11 @@ def _except(rules: Rules, names: tuple[str, ...], depth: int) -> Node:
     options: list[Node] = [sequence(Chars(others), _except(rules, (), depth + 1))]
     for one in following:
         inner = tuple(name for name in names if name[depth : depth + 1] == one)
-        options.append(sequence(Text(one), _except(rules, inner, depth + 1)))
+        options.append(sequence(Text(one), _deeper(rules, inner, depth + 1)))
     if not any(len(name) == depth for name in names):
         options.append(Text('"'))
     return choice(*options)
+
+
+def _deeper(rules: Rules, names: tuple[str, ...], depth: int) -> Rule:
+    return rules.define(("name", names, depth), lambda: _except(rules, names, depth))

@@ -20,23 +20,27 @@ class Rules:
     def __init__(self) -> None:
         self._nodes: dict[str, Node] = {}
         self._names: dict[Hashable, str] = {}
+        self._pending: list[tuple[str, Callable[[], Node]]] = []
 
     def define(self, key: Hashable, make: Callable[[], Node], prefix: str = "r") -> Rule:
-        """The rule that `key` stands for; `make` says what it is when it is asked for the first time. It may refer to
-        itself. Raises `BadInput` when there are too many."""
+        """The rule that `key` stands for. `make` says what it is, later and once: rules may refer to themselves, and be
+        nested as deeply as they like. Raises `BadInput` when there are too many."""
         if key not in self._names:
             name = f"{prefix}{len(self._names)}"
             if len(self._names) >= MOST_RULES:
                 raise BadInput(f"the schema is too large: it takes more than {MOST_RULES:,} rules")
             self._names[key] = name
-            self._nodes[name] = make()
+            self._pending.append((name, make))
         return Rule(self._names[key])
 
     def text(self, root: Node) -> str:
         """The whole grammar, its root rule first.
 
-        Raises `BadInput` when nothing can follow it, or it is too long.
+        Raises `BadInput` when nothing can follow it, or it is too long, and what the makers of rules raise.
         """
+        while self._pending:
+            name, make = self._pending.pop()
+            self._nodes[name] = make()
         nodes = {**self._nodes, "root": root}
         ending = _ending(nodes)
         if "root" not in ending:

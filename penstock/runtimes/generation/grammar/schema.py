@@ -8,6 +8,7 @@ enforce is refused, by name.
 from __future__ import annotations
 
 from decimal import ROUND_CEILING, ROUND_FLOOR, Decimal
+from math import isfinite
 from typing import Any
 
 import msgspec
@@ -65,6 +66,8 @@ def check_size(schema: Any) -> None:
             raise BadInput(f"the schema is nested more than {_DEEPEST} levels deep")
         if nodes > _MOST_NODES:
             raise BadInput(f"the schema has more than {_MOST_NODES:,} values")
+        if isinstance(value, float) and not isfinite(value):
+            raise BadInput("the schema holds what JSON cannot")
         inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         pending += [(one, depth + 1) for one in inner]
     try:
