@@ -10,7 +10,7 @@ from penstock.runtimes.generation.grammar.nodes import EMPTY, Node, Repeat, choi
 from penstock.runtimes.generation.grammar.rules import Rules
 
 _BLOCK = 16
-MOST = 65_536
+MOST = 4096
 """The largest count that can be asked for."""
 
 

@@ -23,6 +23,7 @@ from penstock.runtimes.generation.grammar.rules import Rules
 from penstock.runtimes.generation.grammar.strings import literal
 
 _LONGEST_NAME = 128
+_MOST_OPTIONAL = 128
 
 
 class Property(NamedTuple):
@@ -34,7 +35,12 @@ class Property(NamedTuple):
 
 
 def an_object(rules: Rules, properties: list[Property], others: Node | None) -> Node:
-    """An object of `properties`, in this order. `others`: the value of any other property, None where none may be."""
+    """An object of `properties`, in this order. `others`: the value of any other property, None where none may be.
+
+    Raises `BadInput` where engines would take seconds to look at what may follow what.
+    """
+    if sum(not one.required for one in properties) > _MOST_OPTIONAL:
+        raise BadInput(f"an object with more than {_MOST_OPTIONAL} properties that may be left out is not accepted")
     members = [member(rules, Text(literal(one.name)), one.value) for one in properties]
     more = None if others is None else _other(rules, [one.name for one in properties], others)
     rest = _rests(rules, properties, members, more)

@@ -21,8 +21,8 @@ from penstock.runtimes.generation.grammar.nodes import (
 
 _LONGEST = 1000
 _DEEPEST = 20
-_MOST = 1000
-"""Repetitions, those inside of others multiplied."""
+_MOST, _MOST_NESTED = 1000, 100
+"""Repetitions, alone and those inside of others multiplied: engines follow all that a text may be at once."""
 _ASCII: Ranges = ((0, 0x7F),)
 _SPACES = chars(" \t\n\r\f\v").ranges
 _ALL_SPACES = union(_SPACES, ((0x1C, 0x1F), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A)))
@@ -106,11 +106,11 @@ class _Parser:
             self._at += 1
         if self._counts() is not None or self._peek() == "+":
             raise self._wrong("a repetition of a repetition")
-        weight *= max(low, high or 0, 1)
-        if high is None and weight > 1 and low > 1:
-            weight *= 2
-        if weight > _MOST:
-            raise BadInput(f"a pattern that repeats something more than {_MOST} times is not accepted")
+        count = max(low, high or 0, 1)
+        if count > _MOST or (weight > 1 and weight * count > _MOST_NESTED):
+            limits = f"{_MOST} times, or {_MOST_NESTED} times with repetitions inside"
+            raise BadInput(f"the pattern {self._text[:100]!r} repeats something more than {limits}: not accepted")
+        weight *= count
         return Repeat(node, low, high), weight
 
     def _counts(self) -> tuple[int, int | None] | None:
