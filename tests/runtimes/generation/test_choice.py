@@ -118,7 +118,7 @@ def test_an_engine_that_does_not_read_the_files(machine: Any, engine: str, forma
     [
         ("gguf", {}, r"penstock\[llm\].*openvino_genai is missing"),
         ("gguf", {"architecture": "gemma3"}, r"penstock\[llamacpp\]"),
-        ("causal-lm", {}, r"penstock\[torch\]"),
+        ("causal-lm", {}, r"penstock\[transformers\]"),
         ("causal-lm", {"engine": "vllm"}, r"penstock\[vllm\]"),
         ("openvino-llm", {}, r"penstock\[llm\]"),
     ],
