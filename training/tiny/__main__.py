@@ -1,4 +1,4 @@
-"""Everything: the tokenizer, two rounds of training, and the files.
+"""Everything: the tokenizer, three rounds of training, and the files.
 
 python -m training.tiny --out FOLDER [--gguf FILE]
 """
@@ -19,6 +19,7 @@ def main() -> None:
     chosen = options.parse_args()
     train.run(train.Round(chosen.out))
     train.run(train.Round(chosen.out, steps=1200, peak=0.5, seed=1, workers=2, onward=True))
+    train.run(train.Round(chosen.out, steps=700, peak=0.6, seed=2, workers=2, onward=True))
     train.report(chosen.out, 200)
     export.export(chosen.out, chosen.gguf)
 
