@@ -72,10 +72,11 @@ class App:
         metrics = MetricsPage(self.fleet.all, lambda: http.errors, self.items.scopes.counts)
         Predict(self.gate, self.names, system_clock).mount(routes)
         OipRest(self.gate, self.names, system_clock, release).mount(routes)
-        OipRepository(self.names, self.fleet).mount(routes)
+        lifecycle = self.fleet if self._private(self.config.http.lifecycle) else None
+        OipRepository(self.names, lifecycle).mount(routes)
         OpenAI(self.gate, self.names, system_clock).mount(routes)
         Anthropic(self.gate, self.names, system_clock).mount(routes)
-        OllamaText(self.gate, self.names, system_clock, self.fleet).mount(routes)
+        OllamaText(self.gate, self.names, system_clock, lifecycle).mount(routes)
         OllamaEmbedding(self.gate, self.names, system_clock).mount(routes)
         OllamaModels(self.gate, self.names, release, puller=self._puller()).mount(routes)
         Rerank(self.gate, self.names, system_clock).mount(routes)
@@ -86,8 +87,11 @@ class App:
 
     def _puller(self) -> Puller | None:
         """Fetches models for clients, where they may ask for that."""
-        local = self._own_hosts() is not None
-        return Puller() if self.config.http.pull or (self.config.http.pull is None and local) else None
+        return Puller() if self._private(self.config.http.pull) else None
+
+    def _private(self, allowed: bool | None) -> bool:
+        """What clients may do where they were allowed to, or on loopback, where nothing was said."""
+        return self._own_hosts() is not None if allowed is None else allowed
 
     def add(
         self, spec: ModelSpec, settings: DeploymentSettings, create: Callable[[str], Runtime | Engine] | None = None

@@ -16,7 +16,7 @@ def section(measured: Measured, machine: dict[str, str]) -> str:
     lines += [
         "A random llama of 300M parameters, prompts of 128 token ids, 64 new tokens, greedy, streamed; medians of"
     ]
-    lines += ["of rounds, one run, interleaved, the others stopped meanwhile.", ""]
+    lines += ["rounds, one run, interleaved, the others stopped meanwhile.", ""]
     lines += ["| model | clients | who | tokens/s | to the first token p50 / p99 | each answer's tokens/s |"]
     lines += ["|---|---|---|---|---|---|", *_rows(measured), ""]
     lines += [f"- {verdict}" for verdict in verdicts(measured)]

@@ -66,7 +66,7 @@ def penstock(model: Path, folder: Path, name: str = "Penstock", **options: Any) 
     config = folder / f"{name.replace(' ', '-')}.yaml"
     chosen = {"sequences": SEQUENCES, "context": CONTEXT, **options}
     config.write_text(json.dumps({"models": {"m": {"source": str(model), "options": chosen}}, "http": {"port": port}}))
-    argv = [sys.executable, "-m", "penstock.cli.main", "serve", "--config", str(config)]
+    argv = [sys.executable, "-m", "penstock.cli.main", "serve", str(config)]
     return Server(name, argv, Door(port, "/v1/completions", _openai, _usage), folder)
 
 

@@ -26,6 +26,8 @@ class HttpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """More names that the Host header may carry on loopback; "*" allows any."""
     pull: bool | None = None
     """Whether clients may have models fetched from the hub to this machine, as Ollama's do (default: on loopback)."""
+    lifecycle: bool | None = None
+    """Whether clients may load and unload models (default: on loopback)."""
     access_log: bool = False
     """Log every request, not only failures."""
     limits: HttpLimits = HttpLimits()

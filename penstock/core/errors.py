@@ -24,6 +24,7 @@
     ├── Unavailable             503  UNAVAILABLE          try again later
     │   ├── Overloaded          503  UNAVAILABLE          the queue is full
     │   ├── Loading             503  UNAVAILABLE          the model is not ready yet
+    │   ├── Unloaded            503  UNAVAILABLE          the model was unloaded on purpose
     │   ├── Draining            503  UNAVAILABLE          the server is stopping
     │   ├── WorkerLost          503  UNAVAILABLE          the worker died under the request
     │   └── CrashLooping        503  UNAVAILABLE          the model's workers keep dying
@@ -212,6 +213,12 @@ class Loading(Unavailable):
     """The model has not been ready yet."""
 
     code = "loading"
+
+
+class Unloaded(Unavailable):
+    """Somebody unloaded the model; trying again does not load it."""
+
+    code, may_retry = "unloaded", False
 
 
 class Draining(Unavailable):

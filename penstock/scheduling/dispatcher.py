@@ -77,7 +77,7 @@ class Dispatcher:
     def submit(self, work: Work, now: float) -> None:
         """Queues work. Raises an error, and leaves no trace, when it cannot be accepted."""
         if self.draining:
-            raise Draining("the server is stopping; send the request elsewhere")
+            raise Draining("the model is being unloaded, or the server is stopping; send the request elsewhere")
         if self.supervisor.deaths_in_row and self.supervisor.crash_looping:
             raise CrashLooping(
                 "the model's workers keep failing; they are restarted with growing pauses",

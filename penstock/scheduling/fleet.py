@@ -31,6 +31,7 @@ class Fleet:
         self._models: dict[str, dict[str, Service]] = {}
         self.draining = False
         self._starting: asyncio.Task[None] | None = None
+        self._locks: dict[str, asyncio.Lock] = {}
         self._share = 1
         self._url = ""
 
@@ -50,6 +51,10 @@ class Fleet:
         """Loads a model's unloaded versions and waits for them. Raises `UnknownModel`, and `Unavailable` with the
         reason when one cannot be loaded; it then is as before."""
         self.find(name)
+        async with self._changing(name):
+            await self._load(name)
+
+    async def _load(self, name: str) -> None:
         for deployment in list(self._models[name].values()):
             if deployment.parked:
                 deployment.start(self._share, self._url)
@@ -66,10 +71,15 @@ class Fleet:
         users = [d.spec.name for d in self.all() if name in d.settings.needs and not d.parked]
         if users:
             raise Conflict(f"the model {users[0]!r} needs {name!r}; unload that first")
-        for deployment in list(self._models[name].values()):
-            if not deployment.parked:
-                await deployment.drain(patience_s)
-                await self._park(deployment)
+        async with self._changing(name):
+            for deployment in list(self._models[name].values()):
+                if not deployment.parked:
+                    await deployment.drain(patience_s)
+                    await self._park(deployment)
+
+    def _changing(self, name: str) -> asyncio.Lock:
+        """Loading and unloading one model happen one after the other."""
+        return self._locks.setdefault(name, asyncio.Lock())
 
     async def _park(self, deployment: Service) -> None:
         """Puts a new, unloaded one in its place."""

@@ -78,6 +78,13 @@ class Submit(msgspec.Struct, tag="submit", array_like=True, frozen=True):
     generation: Generation
 
 
+class Encoded(msgspec.Struct, tag="submit", array_like=True, frozen=True):
+    """A `Submit` whose generation is encoded already."""
+
+    id: int
+    generation: msgspec.Raw
+
+
 class Drop(msgspec.Struct, tag="drop", array_like=True, frozen=True):
     """Server → worker: nobody waits for these requests any more."""
 

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 
 from penstock.core.clock import Clock
-from penstock.core.errors import Loading, ModelFileError, PenstockError, Unavailable, by_code
+from penstock.core.errors import Loading, ModelFileError, PenstockError, Unavailable, Unloaded, by_code
 from penstock.core.model import ModelSpec, ModelStats, State
 from penstock.core.reply import Reply
 from penstock.core.request import Request
@@ -33,7 +33,7 @@ DRAIN_POLL_S = 0.02
 LOAD_TRIES = 2
 """Workers that may die while they load a model for the first time before it is given up."""
 
-UNLOADED = "the model is unloaded; POST /v2/repository/models/NAME/load loads it again"
+UNLOADED = "the model is unloaded; POST /v2/repository/models/{}/load loads it again"
 
 Create = Callable[[str], Runtime | Engine]
 
@@ -96,7 +96,7 @@ class Service(ABC):
     def reason(self) -> str:
         """Why it is not ready, for people."""
         if self.parked:
-            return UNLOADED
+            return UNLOADED.format(self.spec.name)
         return reason_of(self.state, self.failure, self._last_end)
 
     @property
@@ -116,7 +116,7 @@ class Service(ABC):
 
     def _not_loaded(self) -> PenstockError:
         if self.parked:
-            return Unavailable(UNLOADED, retry_after_s=30)
+            return Unloaded(UNLOADED.format(self.spec.name), retry_after_s=None)
         if self.failure is not None:
             return Unavailable("the model could not be loaded; see the server's log", retry_after_s=30)
         return Loading("the model is loading; try again shortly")

@@ -52,9 +52,16 @@ class GenerationRecorder:
         """One answer that ended for that reason."""
         self.reasons[reason] += 1
 
-    def token(self, seconds: float) -> None:
-        """One more piece of an answer, so long after the one before."""
-        self._add("between", seconds)
+    def prompt(self, tokens: int, cached: int) -> None:
+        """One prompt was read; so many of its tokens were known."""
+        self.prompt_tokens += tokens
+        self.cached_tokens += cached
+
+    def generated(self, tokens: int, gap_s: float | None) -> None:
+        """A step's tokens of one request, so long after those before (None: its first)."""
+        self.completion_tokens += tokens
+        if gap_s is not None:
+            self._add("between", gap_s)
 
     def step(self, seconds: float) -> None:
         """One step of an engine."""
@@ -70,9 +77,6 @@ class GenerationRecorder:
         self._add("whole", finished - arrived)
         self._recorder.request(finished - arrived, started - arrived, 0.0, finished - started)
         self._recorder.batch(1, finished - started)
-        self.prompt_tokens += usage.prompt_tokens
-        self.cached_tokens += usage.cached_tokens
-        self.completion_tokens += usage.completion_tokens
         self.draft_tokens += usage.draft_tokens
         self.accepted_tokens += usage.accepted_tokens
 

@@ -55,6 +55,17 @@ async def unload_and_load() -> None:
     await fleet.close()
 
 
+async def both_at_once() -> None:
+    loads: list[Parrot] = []
+    fleet = await served(loads)
+    await fleet.unload("m")
+    async with asyncio.timeout(20):
+        await asyncio.gather(fleet.load("m"), fleet.unload("m"), fleet.unload("m"), fleet.load("m"))
+    assert fleet.find("m").state is State.READY
+    assert await said(fleet, "one remains") == "one remains "
+    await fleet.close()
+
+
 async def needed() -> None:
     loads: list[Parrot] = []
     fleet = await served(loads)
@@ -70,3 +81,7 @@ def test_a_model_is_unloaded_and_loaded_again() -> None:
 
 def test_what_others_need_stays() -> None:
     asyncio.run(needed())
+
+
+def test_loading_and_unloading_take_turns() -> None:
+    asyncio.run(both_at_once())

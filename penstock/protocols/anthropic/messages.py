@@ -125,10 +125,10 @@ class JsonFormat(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class OutputConfig(msgspec.Struct, forbid_unknown_fields=True):
-    """The form of the answer. `effort`: "high" is what every request gets."""
+    """The form of the answer. `effort` is a hint, and models here have one way to work."""
 
     format: JsonFormat | None = None
-    effort: Literal["high"] | None = None
+    effort: Literal["low", "medium", "high", "xhigh", "max"] | None = None
 
 
 class CountRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):

@@ -46,6 +46,8 @@ class HttpApp:
             request.id = self._request_id(headers.get(b"x-request-id"))
             if self._hosts is not None:
                 self._check_host(headers.get(b"host", b""))
+                if b"origin" in headers and request.method not in ("GET", "HEAD", "OPTIONS"):
+                    self._check_origin(headers[b"origin"])
             if b"content-encoding" in headers:
                 await self._unpack(request)
             door, parameters = self._routes.find(request.method, request.path)
@@ -135,11 +137,7 @@ class HttpApp:
         """Refuses foreign names on a loopback server: a web page must not reach it by DNS rebinding."""
         if host in self._known_hosts:
             return
-        name = host.lower()
-        if name.startswith(b"["):
-            name = name.partition(b"]")[0] + b"]"
-        else:
-            name = name.partition(b":")[0]
+        name = host_of(host)
         assert self._hosts is not None
         if not name:
             raise BadInput("the Host header is missing")
@@ -147,6 +145,19 @@ class HttpApp:
             raise Forbidden("this server answers only to its own host names; see --allow-host")
         if len(self._known_hosts) < 64:
             self._known_hosts.add(host)
+
+    def _check_origin(self, origin: bytes) -> None:
+        """Refuses what another site's page sends: browsers let it, and some requests cost much or change what is
+        served."""
+        assert self._hosts is not None
+        if host_of(origin.rpartition(b"://")[2]) not in self._hosts:
+            raise Forbidden("this server takes no requests from the pages of other sites; see --allow-host")
+
+
+def host_of(name: bytes) -> bytes:
+    """A Host header's name without its port, in lower case."""
+    name = name.lower()
+    return name.partition(b"]")[0] + b"]" if name.startswith(b"[") else name.partition(b":")[0]
 
 
 def wanted_coding(accept: bytes, response: HttpResponse) -> bytes | None:

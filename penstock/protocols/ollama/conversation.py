@@ -21,7 +21,7 @@ def chat_generation(message: ChatRequest, options: Options) -> Generation:
         sampling=sampling_of(options, _logprobs(message)),
         tools=_tools(message.tools or []),
         format=_format(message),
-        think=message.think,
+        think=_thinks(message),
     )
 
 
@@ -38,7 +38,12 @@ def prompt_generation(message: GenerateRequest, options: Options, template: bool
         return Generation(prompt=prompt, sampling=sampling, format=_format(message))
     system = (Message("system", message.system),) if message.system else ()
     messages = (*system, Message("user", prompt))
-    return Generation(messages=messages, sampling=sampling, format=_format(message), think=message.think)
+    return Generation(
+        messages=messages,
+        sampling=sampling,
+        format=_format(message),
+        think=_thinks(message),
+    )
 
 
 def _tools(specs: Sequence[ToolSpec]) -> tuple[Tool, ...]:
@@ -107,3 +112,8 @@ def _logprobs(message: Asked) -> int | None:
     if message.logprobs or message.top_logprobs:
         return message.top_logprobs or 0
     return None
+
+
+def _thinks(message: Asked) -> bool | None:
+    """Whether to reason first: how much is a hint that models here have no use for."""
+    return None if message.think is None else bool(message.think)

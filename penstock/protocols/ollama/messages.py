@@ -115,7 +115,7 @@ class Asked(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     stream: bool | None = None
     format: Literal["", "json"] | dict[str, Any] | None = None
     options: msgspec.Raw = msgspec.Raw(b"null")
-    think: bool | None = None
+    think: bool | Literal["low", "medium", "high"] | None = None
     keep_alive: str | float | None = None
     logprobs: bool | None = None
     top_logprobs: TopLogprobs | None = None

@@ -40,6 +40,8 @@ FIELDS = {
     "penalize_newline": "true: newlines are tokens like others",
 }
 HARMLESS = (
+    "vocab_only",
+    "logits_all",
     "embedding_only", "f16_kv", "low_vram", "main_gpu", "mirostat_eta", "mirostat_tau", "num_batch", "num_gpu",
     "num_keep", "num_thread", "numa", "use_mlock", "use_mmap",
 )  # fmt: skip

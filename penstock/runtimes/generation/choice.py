@@ -25,7 +25,7 @@ ENGINES: dict[str, Engine] = {
     "openvino": Engine("OpenVINO GenAI", "openvino_genai", "llm", ("gguf", "openvino-llm"), gpu=False),
     "llamacpp": Engine("llama.cpp", "llama_cpp", "llamacpp", ("gguf",), gpu=True),
     "vllm": Engine("vLLM", "vllm", "vllm", ("causal-lm",), gpu=True),
-    "transformers": Engine("transformers", "transformers", "torch", ("causal-lm",), gpu=True),
+    "transformers": Engine("transformers", "transformers", "transformers", ("causal-lm",), gpu=True),
 }
 # What OpenVINO GenAI's reader of GGUF knows. It reads neither scaled positions nor mixtures of experts.
 _ARCHITECTURES = ("llama", "qwen2", "qwen3")

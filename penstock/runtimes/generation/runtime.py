@@ -81,6 +81,12 @@ class LanguageRuntime:
         except BadInput as error:
             error.param = error.param or field
             raise
+        except (RecursionError, ValueError, OverflowError) as error:
+            # Whatever a schema does to its reader, it must not end the worker of everybody.
+            says = "the schema is nested too deeply, or holds numbers that are too large"
+            refusal = BadInput(says, detail=repr(error)[:500])
+            refusal.param = field
+            raise refusal from None
 
     def cancel(self, id: int) -> None:
         """Gives a request up, wherever it is."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import random
+from collections import Counter
 from typing import Any
 
 from penstock.core.clock import Clock, system_clock
@@ -14,10 +15,9 @@ from penstock.core.request import Request
 from penstock.core.signature import Signature
 from penstock.scheduling.continuous.flow import Flow, News
 from penstock.scheduling.continuous.intake import GenerationIntake, Limits
-from penstock.scheduling.continuous.job import Job
 from penstock.scheduling.continuous.line import FairLine
 from penstock.scheduling.frames import pack
-from penstock.scheduling.messages import Drop, Failure, Stepped, Submit
+from penstock.scheduling.messages import Drop, Encoded, Failure, Stepped
 from penstock.scheduling.service import Create, Service
 from penstock.scheduling.settings import DeploymentSettings
 from penstock.scheduling.supervision import Supervisor
@@ -46,6 +46,7 @@ class LanguageDeployment(Service):
         self.flow = self.decider = Flow(line, supervisor, replay=settings.pure)
         self.generation = GenerationRecorder(self.recorder)
         self.engines = [EngineStats() for _ in range(settings.replicas)]
+        self._past = EngineStats()
         self._intake: GenerationIntake | None = None
 
     async def __call__(self, request: Request) -> Reply:
@@ -81,9 +82,9 @@ class LanguageDeployment(Service):
             running=sum(stats.running for stats in engines),
             waiting=self.flow.waiting + sum(stats.waiting for stats in engines),
             kv_usage=max(stats.kv_usage for stats in engines),
-            prefix_queries=sum(stats.prefix_queries for stats in engines),
-            prefix_hits=sum(stats.prefix_hits for stats in engines),
-            preemptions=sum(stats.preemptions for stats in engines),
+            prefix_queries=self._past.prefix_queries + sum(stats.prefix_queries for stats in engines),
+            prefix_hits=self._past.prefix_hits + sum(stats.prefix_hits for stats in engines),
+            preemptions=self._past.preemptions + sum(stats.preemptions for stats in engines),
         )
 
     # --- acting on decisions
@@ -94,7 +95,7 @@ class LanguageDeployment(Service):
         for replica_id, ids in decisions.drop.items():
             self._links[replica_id].send(pack(Drop(tuple(ids))), 0)
         for replica_id, job in decisions.start:
-            self._links[replica_id].send(pack(Submit(job.id, job.generation)), 0)
+            self._links[replica_id].send(pack(Encoded(job.id, job.wire)), 0)
         return decisions.wake_at
 
     # --- what the links report
@@ -112,28 +113,35 @@ class LanguageDeployment(Service):
         """An engine has made a step: its news go out, and what waits may start."""
         now = self._clock()
         self.engines[replica_id] = message.stats
-        jobs = self.flow.workers[replica_id].jobs
+        self._time(replica_id, message, now)
         for id, what in message.news:
-            job = jobs.get(id)
-            if job is not None and not isinstance(what, Generated | Failure):
-                self._time(job, what, now)
             self.flow.news(replica_id, id, news_of(what), now)
         self.generation.step(message.compute_s)
         self.flow.alive(replica_id, message.heard, now)
         self._poke()
 
-    def _time(self, job: Job, event: Event, now: float) -> None:
-        """Token times, as clients see them: to the first, and between one and the next."""
-        if isinstance(event, Started):
-            return
-        if job.first:
-            self.generation.token(now - job.finished)
-        else:
-            job.first = now
-        job.finished = now
+    def _time(self, replica_id: int, message: Stepped, now: float) -> None:
+        """Token times, as clients see them: to the first, and from one step's tokens to the next one's."""
+        tokens: Counter[int] = Counter()
+        for id, what in message.news:
+            if not isinstance(what, Generated | Failure | Started):
+                tokens[id] += what.tokens
+        for id, count in tokens.items():
+            job = self.flow.workers[replica_id].jobs.get(id)
+            if job is None or not count or job.generation.count_only:
+                continue
+            self.generation.generated(count, now - job.finished if job.first else None)
+            job.first = job.first or now
+            job.finished = now
 
     def replica_exited(self, replica_id: int, how: str) -> None:
-        """A worker process has ended."""
+        """A worker process has ended; what it had counted stays."""
+        past, last = self._past, self.engines[replica_id]
+        self._past = EngineStats(
+            prefix_queries=past.prefix_queries + last.prefix_queries,
+            prefix_hits=past.prefix_hits + last.prefix_hits,
+            preemptions=past.preemptions + last.preemptions,
+        )
         self.engines[replica_id] = EngineStats()
         super().replica_exited(replica_id, how)
 

@@ -87,7 +87,7 @@ class Flow:
     def submit(self, job: Job, now: float) -> None:
         """Queues a job. Raises an error, and leaves no trace, when it cannot be accepted."""
         if self.draining:
-            raise Draining("the server is stopping; send the request elsewhere")
+            raise Draining("the model is being unloaded, or the server is stopping; send the request elsewhere")
         if self.supervisor.deaths_in_row and self.supervisor.crash_looping:
             raise CrashLooping(
                 "the model's workers keep failing; they are restarted with growing pauses",
@@ -106,7 +106,7 @@ class Flow:
         if job.phase is Phase.ENDED:
             return
         if job.phase is Phase.RUNNING:
-            self._off(job, job.tokens)
+            self._off(job, job.tokens or job.size)
             self._drop(job)
         elif job in self._suspects:
             self._suspects.remove(job)
@@ -146,7 +146,7 @@ class Flow:
             self._off(job, job.tokens)
             self._end(job, what)
         else:
-            job.tokens += what.prompt_tokens if isinstance(what, Started) else 1
+            job.tokens += what.prompt_tokens if isinstance(what, Started) else what.tokens
             job.tell(what)
 
     def exited(self, replica_id: int, now: float) -> None:
@@ -254,8 +254,10 @@ class Flow:
         worker = self.workers[replica.id]
         if worker.proving is not None or (job.suspect and any(not other.began for other in worker.jobs.values())):
             return False
-        taken = sum(other.generation.choices for other in worker.jobs.values())
-        if worker.jobs and taken + job.generation.choices > self.slots:
+        if job.generation.count_only:
+            return True
+        taken = sum(other.places for other in worker.jobs.values())
+        if worker.jobs and taken + job.places > self.slots:
             return False
         return not (worker.jobs and self.room and worker.tokens + job.size > self.room)
 
@@ -268,7 +270,9 @@ class Flow:
         worker.jobs[job.id] = job
         worker.tokens += job.size
         worker.sent += 1
-        self.supervisor.began(replica, worker, now)
+        if replica.life is Life.IDLE:
+            # Only what a busy worker says shows that it has not hung, not what it is sent.
+            self.supervisor.began(replica, worker, now)
 
     def _drop(self, job: Job) -> None:
         """Its worker is told with the next decisions, in one message for all; until it has heard, it does not rest."""

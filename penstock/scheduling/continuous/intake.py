@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from functools import partial
 
+import msgspec
+
 from penstock.core.deadline import NEVER
 from penstock.core.errors import BadInput, Cancelled, PenstockError
 from penstock.core.generation import Event, Generated, Generation, Started, Stopped
@@ -15,7 +17,6 @@ from penstock.scheduling.continuous.job import Job
 from penstock.scheduling.continuous.sizes import PromptMeter
 from penstock.telemetry.generation import GenerationRecorder
 
-MAX_CHOICES = 128
 USUAL_ANSWER = 512
 """Tokens that an answer is expected to take when its request does not say."""
 
@@ -26,6 +27,14 @@ class Limits:
 
     timeout_s: float
     max_timeout_s: float
+
+
+def encoded(generation: Generation) -> msgspec.Raw:
+    """The request as it crosses to a worker. Raises `BadInput` for what cannot: only integers of over 64 bits."""
+    try:
+        return msgspec.Raw(msgspec.msgpack.encode(generation))
+    except (OverflowError, ValueError, TypeError, RecursionError) as error:
+        raise BadInput("the request holds a number, or a nesting, that is too large", detail=str(error)) from None
 
 
 class GenerationIntake:
@@ -43,6 +52,7 @@ class GenerationIntake:
         """Queues a request. Raises `BadInput` when it is none for this model, `Unavailable` when it cannot wait."""
         try:
             job = self._job(request, now)
+            job.wire = encoded(job.generation)
             reply = job.owner = Reply(Meta(*self._labels), partial(self._cancel, job))
             self._flow.submit(job, now)
             return reply
@@ -76,6 +86,8 @@ class GenerationIntake:
         reply: Reply = job.owner
         if isinstance(event, Started):
             self.meter.learn(job.generation, event.prompt_tokens)
+            if not job.generation.count_only:
+                self._recorder.prompt(event.prompt_tokens, event.cached_tokens)
         elif isinstance(event, Stopped):
             self._recorder.stopped(event.reason)
         reply.emit(event)
@@ -90,7 +102,8 @@ class GenerationIntake:
             meta.compute_s = job.finished - job.started
             meta.total_s = job.finished - job.arrived
             meta.first_s = job.first - job.arrived if job.first else meta.total_s
-            self._recorder.finished(job.arrived, job.started, job.first, job.finished, outcome.usage)
+            if not job.generation.count_only:
+                self._recorder.finished(job.arrived, job.started, job.first, job.finished, outcome.usage)
         elif isinstance(outcome, PenstockError):
             self._recorder.error(outcome.code)
         reply.settle(outcome)

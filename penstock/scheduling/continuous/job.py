@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any, TypeAlias
 
+import msgspec
+
 from penstock.core.deadline import NEVER, Deadline
 from penstock.core.generation import Event, Generation
 from penstock.core.reply import Outcome
@@ -15,7 +17,8 @@ OnEnd: TypeAlias = "Callable[[Job, Outcome], None]"
 
 
 class Job:
-    """`size`: tokens that it is expected to take, prompt and answer together. `tenant`: who shares fairly.
+    """`size`: tokens that it is expected to take, prompt and answer together. `tenant`: who shares fairly. `wire`: the
+    generation as it crosses to the worker.
 
     `began`: an event of it went out, so it cannot run again unnoticed. `suspect`: a worker died before its first event,
     so it runs next as the only one of its kind; `deaths`: how many died so. Moments are on the scheduler's clock:
@@ -44,6 +47,7 @@ class Job:
         "suspect",
         "tenant",
         "tokens",
+        "wire",
     )
 
     def __init__(
@@ -73,7 +77,13 @@ class Job:
         self.deaths = 0
         self.charged = 0
         self.tokens = 0
+        self.wire = msgspec.Raw(b"")
         self.arrived = self.started = self.first = self.finished = 0.0
+
+    @property
+    def places(self) -> int:
+        """Answers that it has generated at once; counting tokens takes none."""
+        return 0 if self.generation.count_only else self.generation.choices
 
     def tell(self, event: Event) -> None:
         """Hands an event on; nothing comes after the end."""

@@ -18,13 +18,22 @@ from penstock.scheduling.work import Phase
 class Tenant:
     """One tenant's waiting jobs by level, and its virtual time in tokens."""
 
-    __slots__ = ("given", "levels", "running", "waiting")
+    __slots__ = ("ended", "given", "levels", "running", "waiting")
 
     def __init__(self, given: float):
         self.given = given
         self.levels: dict[int, deque[Job]] = {}
         self.waiting = 0
         self.running = 0
+        self.ended = 0
+
+    def sweep(self) -> None:
+        """Forgets jobs that ended in the middle of the lines."""
+        for level, line in list(self.levels.items()):
+            self.levels[level] = live = deque(job for job in line if job.phase is Phase.QUEUED)
+            if not live:
+                del self.levels[level]
+        self.ended = 0
 
     def head(self) -> Job | None:
         """The most urgent waiting job: priorities age, so that none starves."""
@@ -99,7 +108,11 @@ class FairLine:
 
     def gone(self, job: Job) -> None:
         """Accounts for a waiting job that has just ended."""
-        self._tenants[job.tenant].waiting -= 1
+        tenant = self._tenants[job.tenant]
+        tenant.waiting -= 1
+        tenant.ended += 1
+        if tenant.ended > tenant.waiting + 64:
+            tenant.sweep()
         self._count(job, -1)
         self._tidy(job.tenant)
 

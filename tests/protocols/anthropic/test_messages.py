@@ -322,7 +322,7 @@ def test_a_schema_for_the_answer(served: Live, model: Scripted) -> None:
         ({"tool_choice": {"type": "maybe"}}, "tool_choice"),
         ({"chat_template": "{{ x }}"}, "unknown field 'chat_template'"),
         ({"mcp_servers": [{}]}, "mcp_servers is not offered"),
-        ({"output_config": {"effort": "low"}}, "output_config"),
+        ({"output_config": {"effort": "enormous"}}, "output_config"),
         ({"timeout_ms": -1}, "timeout_ms"),
     ],
 )

@@ -67,7 +67,7 @@ class Parrot:
             self.told.add(id)
             return [Started(len(words))]
         if words:
-            return [Text(0, words.pop(0) + " ")]
+            return [Text(0, words.pop(0) + " ", (), 1)]
         del self.jobs[id]
         return [Stopped(0, "stop"), Generated(Usage(1, 0, 1))]
 

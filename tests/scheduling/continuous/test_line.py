@@ -129,3 +129,14 @@ def test_tenants_that_come_and_go_are_forgotten() -> None:
         line.push(job(f"t{number}"))
         drained(line, 1)
     assert len(line._tenants) < 5000
+
+
+def test_what_was_cancelled_is_forgotten_before_its_turn() -> None:
+    line = FairLine(10, 1000)
+    line.push(job())
+    for _ in range(5000):
+        gone = job()
+        line.push(gone)
+        gone.phase = Phase.ENDED
+        line.gone(gone)
+    assert sum(len(held) for tenant in line._tenants.values() for held in tenant.levels.values()) < 200

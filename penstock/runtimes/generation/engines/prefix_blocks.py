@@ -7,6 +7,7 @@ one token more.
 
 from __future__ import annotations
 
+import heapq
 from array import array
 from collections import deque
 from collections.abc import Sequence
@@ -26,6 +27,9 @@ class Block:
         self.holders = 0
         self.key: Key = ("never", number)
 
+    def __lt__(self, other: Block) -> bool:
+        return self.used < other.used
+
 
 class PrefixBlocks:
     """The books of a cache of so many blocks, each of `size` tokens."""
@@ -36,6 +40,7 @@ class PrefixBlocks:
         self._known: dict[Key, Block] = {}
         self._idle: dict[Key, Block] = {}
         self._held: dict[int, list[Block]] = {}
+        self._order: list[tuple[tuple[int, int], Block]] = []
         self._clock = count(1)
 
     def keys(self, tokens: Sequence[int]) -> list[bytes]:
@@ -61,7 +66,8 @@ class PrefixBlocks:
             block = self._known.get(key)
             if block is None:
                 return
-            self._idle.pop(key, None)
+            if self._idle.get(key) is block:
+                del self._idle[key]
             block.holders += 1
             block.used = (1, next(self._clock))
             held.append(block)
@@ -91,15 +97,24 @@ class PrefixBlocks:
             # All places are held, as far as these books go; the library knows better.
             block = Block(0)
         else:
-            block = min(self._idle.values(), key=lambda block: block.used)
-            del self._idle[block.key]
+            block = self._oldest()
             self._forget(block)
             block.used = (1, next(self._clock))
         block.holders = 1
         block.key = ("partial", next(self._clock))
         return block
 
+    def _oldest(self) -> Block:
+        """Takes the resting block that was unused for longest; there is one. Entries of blocks that were found again
+        since they began to rest are passed over."""
+        while True:
+            used, block = heapq.heappop(self._order)
+            if block.used == used and self._idle.get(block.key) is block:
+                del self._idle[block.key]
+                return block
+
     def _name(self, block: Block, key: bytes) -> None:
+        self._empty(key)
         self._forget(block)
         block.key = key
         self._known[key] = block
@@ -110,11 +125,16 @@ class PrefixBlocks:
 
     def _rest(self, block: Block) -> None:
         """Keeps a block that nobody holds. One of the same name that rested already is empty space now."""
-        older = self._idle.pop(block.key, None)
+        self._empty(block.key)
+        self._idle[block.key] = block
+        heapq.heappush(self._order, (block.used, block))
+
+    def _empty(self, key: Key) -> None:
+        """A block that rests under this name is empty space."""
+        older = self._idle.pop(key, None)
         if older is not None:
             self._forget(older)
             self._free.append(older)
-        self._idle[block.key] = block
 
 
 def _digest(data: bytes) -> bytes:

@@ -14,7 +14,6 @@ from penstock.runtimes.generation.contract import Tokenizer
 
 UNREAD = "the schema makes a grammar that the engine cannot read"
 
-UNREAD = "the schema makes a grammar that the engine cannot read"
 _ESCAPED = re.compile(r"\\(?:u([0-9a-fA-F]{4})|U([0-9a-fA-F]{8})|.)", re.DOTALL)
 
 

@@ -56,7 +56,7 @@ def _torch() -> Any:
         import torch
         import transformers  # noqa: F401
     except ImportError as error:
-        raise MissingExtra("transformers and torch are not installed: pip install 'penstock[torch]'") from error
+        raise MissingExtra("transformers and torch are not installed: pip install 'penstock[transformers]'") from error
     return torch
 
 

@@ -10,6 +10,9 @@ from penstock.runtimes.generation.grammar.merging import Schema, canonical, merg
 
 _MOST = 1000
 _MOST_STEPS = 100_000
+_MOST_WORK = 1_000_000
+"""Bytes of schemas put together: about half a second, in which nobody else's answer goes on."""
+_LONGEST_WAY = 64
 
 
 class Alternatives:
@@ -18,6 +21,7 @@ class Alternatives:
     def __init__(self, root: Any):
         self._root = root
         self._steps = 0
+        self._work = 0
 
     def of(self, schema: Any, via: frozenset[str] = frozenset()) -> list[Schema]:
         """Plain schemas (without combining keywords). `via`: the references that led here.
@@ -32,16 +36,40 @@ class Alternatives:
         check_keywords(schema)
         found = [_plain(schema)]
         if "const" in schema:
-            found = _product(found, [{"enum": [schema["const"]]}])
+            found = self._product(found, [{"enum": [schema["const"]]}])
         for group in self._groups(schema, via):
-            found = _product(found, group)
+            found = self._product(found, group)
         return found
+
+    def _product(self, first: list[Schema], second: list[Schema]) -> list[Schema]:
+        """Every schema of the one list together with every one of the other, where that is possible."""
+        if second == [{}]:
+            return first
+        found: dict[bytes, Schema] = {}
+        for one in first:
+            for other in second:
+                together = merged(one, other)
+                if together is not None:
+                    found[self._paid(canonical(together))] = together
+            if len(found) > _MOST:
+                raise BadInput(f"the schema's allOf, anyOf and oneOf come to more than {_MOST} alternatives")
+        return list(found.values())
+
+    def _paid(self, text: bytes) -> bytes:
+        self._work += len(text) + 50
+        if self._work > _MOST_WORK:
+            raise BadInput(
+                "the schema is too costly: its allOf, anyOf and oneOf come to too much; write it out simpler"
+            )
+        return text
 
     def _groups(self, schema: Schema, via: frozenset[str]) -> list[list[Schema]]:
         """Lists of alternatives, of each of which one is to be followed."""
         groups = []
         if "$ref" in schema:
             ref = schema["$ref"]
+            if len(via) >= _LONGEST_WAY:
+                raise BadInput(f"the schema's $ref lead from one to the next more than {_LONGEST_WAY} times")
             if ref in via:
                 raise BadInput(f"the schema's $ref {ref[:100]!r} refers to itself and says nothing")
             groups.append(self.of(pointed(self._root, ref), via | {ref}))
@@ -57,18 +85,6 @@ class Alternatives:
 
 def _plain(schema: Schema) -> Schema:
     return {name: value for name, value in schema.items() if name not in COMBINING and name != "const"}
-
-
-def _product(first: list[Schema], second: list[Schema]) -> list[Schema]:
-    found: dict[bytes, Schema] = {}
-    for one in first:
-        for other in second:
-            together = merged(one, other)
-            if together is not None:
-                found[canonical(together)] = together
-        if len(found) > _MOST:
-            raise BadInput(f"the schema's allOf, anyOf and oneOf come to more than {_MOST} alternatives")
-    return list(found.values())
 
 
 def _check_apart(parts: list[list[Schema]]) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from penstock.core.errors import BadInput
+from penstock.runtimes.generation.grammar.ambiguity import runs_on
 from penstock.runtimes.generation.grammar.nodes import (
     EMPTY,
     LAST,
@@ -23,6 +24,7 @@ _LONGEST = 1000
 _DEEPEST = 20
 _MOST, _MOST_NESTED = 1000, 100
 """Repetitions, alone and those inside of others multiplied: engines follow all that a text may be at once."""
+_MOST_UNCLEAR = 5
 _ASCII: Ranges = ((0, 0x7F),)
 _SPACES = chars(" \t\n\r\f\v").ranges
 _ALL_SPACES = union(_SPACES, ((0x1C, 0x1F), (0x85, 0x85), (0xA0, 0xA0), (0x1680, 0x1680), (0x2000, 0x200A)))
@@ -110,6 +112,11 @@ class _Parser:
         if count > _MOST or (weight > 1 and weight * count > _MOST_NESTED):
             limits = f"{_MOST} times, or {_MOST_NESTED} times with repetitions inside"
             raise BadInput(f"the pattern {self._text[:100]!r} repeats something more than {limits}: not accepted")
+        if count > _MOST_UNCLEAR and runs_on(node):
+            raise BadInput(
+                f"the pattern {self._text[:100]!r} counts to {count} what has no clear end: end it with a character "
+                f"that it does not begin with, or count to {_MOST_UNCLEAR} at most"
+            )
         weight *= count
         return Repeat(node, low, high), weight
 

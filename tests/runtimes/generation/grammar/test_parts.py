@@ -129,6 +129,18 @@ def test_patterns_that_are_refused(pattern: str) -> None:
         schema_grammar({"type": "string", "pattern": pattern})
 
 
+@pytest.mark.parametrize("part", ["a+", "\\w+\\s?", "a?", "a|ab", "(a+b*)", "a{1,3}", ".*a", "(x|ab+)a?b?"])
+def test_what_has_no_clear_end_is_counted_to_five_only(part: str) -> None:
+    assert schema_grammar({"type": "string", "pattern": f"^({part}){{1,5}}$"})
+    with pytest.raises(BadInput, match="no clear end"):
+        schema_grammar({"type": "string", "pattern": f"^({part}){{1,6}}$"})
+
+
+@pytest.mark.parametrize("part", ["a+,", "\\w+\\s", "ab?", "a|b", "[a-z]{3}", "a{3}", "(a|b+c)"])
+def test_what_has_a_clear_end_is_counted_further(part: str) -> None:
+    assert schema_grammar({"type": "string", "pattern": f"^({part}){{1,20}}$"})
+
+
 @pytest.mark.parametrize(
     ("name", "good", "bad"),
     [
