@@ -8,7 +8,7 @@ from importlib.metadata import version
 from pathlib import Path
 
 from penstock.admission.gate import Gate
-from penstock.config.models import deployment_settings, spec_of
+from penstock.config.models import deployment_settings, specs_of
 from penstock.config.schema import Config
 from penstock.core.clock import system_clock
 from penstock.core.errors import ModelFileError
@@ -155,8 +155,8 @@ def build(config: Config, base: Path) -> App:
     Raises `SetupError` for a source that cannot be found, is not trusted, or needs an extra.
     """
     app = App(config)
-    for name, model in config.models.items():
-        app.add(spec_of(name, model, base), deployment_settings(model))
+    for spec, model in zip(specs_of(config.models, base), config.models.values(), strict=True):
+        app.add(spec, deployment_settings(model))
     return app
 
 

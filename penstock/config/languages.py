@@ -17,8 +17,17 @@ from penstock.runtimes.generation.settling import settle
 RUNTIME = "llm"
 
 
-def ready(spec: ModelSpec, settings: ModelSettings, base: Path) -> ModelSpec:
-    """The spec with an engine and a context. Nothing is loaded.
+def promised(spec: ModelSpec, replicas: int) -> int:
+    """Bytes of memory that a language model will take once it is loaded; of other models it is not known: 0."""
+    if spec.runtime != RUNTIME:
+        return 0
+    model = msgspec.convert(spec.options, LanguageModel)
+    each = memory.estimate(model, model.engine, context=model.context, sequences=model.sequences)
+    return each.total * replicas
+
+
+def ready(spec: ModelSpec, settings: ModelSettings, base: Path, taken: int = 0) -> ModelSpec:
+    """The spec with an engine and a context. Nothing is loaded. `taken`: bytes promised to other models.
 
     Raises `ConfigError` for settings that are not for language models or cannot be obeyed, `MissingExtra`.
     """
@@ -26,7 +35,7 @@ def ready(spec: ModelSpec, settings: ModelSettings, base: Path) -> ModelSpec:
     registry.check_reads(RUNTIME, spec.format)
     model = _located(msgspec.convert(spec.options, LanguageModel), base)
     try:
-        model = settle(model, spec.format, spec.device, spec.path, settings.replicas)
+        model = settle(model, spec.format, spec.device, spec.path, settings.replicas, taken)
     except memory.TooLarge as error:
         raise ConfigError(f"{spec.name} does not fit into memory: {error.message}") from error
     options = msgspec.to_builtins(model)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 
 import msgspec
@@ -20,14 +20,27 @@ from penstock.telemetry.logs import logger
 log = logger("conversion")
 
 
-def spec_of(name: str, model: ModelSettings, base: Path, say: Callable[[str], None] = log.info) -> ModelSpec:
+def specs_of(models: Mapping[str, ModelSettings], base: Path) -> Iterator[ModelSpec]:
+    """What workers need to know about each configured model, in order; language models share the memory that is
+    free."""
+    taken = 0
+    for name, model in models.items():
+        spec = spec_of(name, model, base, taken=taken)
+        taken += languages.promised(spec, model.replicas)
+        yield spec
+
+
+def spec_of(
+    name: str, model: ModelSettings, base: Path, say: Callable[[str], None] = log.info, *, taken: int = 0
+) -> ModelSpec:
     """What a worker needs to know about a configured model.
 
     A model whose format or precision needs it is converted first, once; `say` is told when that begins and ends.
+    `taken`: bytes of the free memory that are promised to other models.
     """
     spec = _described(name, model, base)
     if spec.runtime == languages.RUNTIME:
-        return languages.ready(spec, model, base)
+        return languages.ready(spec, model, base, taken)
     spec = serving.servable(spec, model.precision, _calibration(model, base), model.options, say)
     runtime = spec.runtime or registry.for_format(spec.format)
     registry.check_reads(runtime, spec.format)

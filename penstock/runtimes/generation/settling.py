@@ -8,14 +8,18 @@ from penstock.core.language import LanguageModel
 from penstock.runtimes.generation import choice, memory
 
 
-def settle(model: LanguageModel, format: str, device: str, path: str, replicas: int = 1) -> LanguageModel:
-    """The model with its engine, the reason for that, and a context; nothing is loaded.
+def settle(
+    model: LanguageModel, format: str, device: str, path: str, replicas: int = 1, promised: int = 0
+) -> LanguageModel:
+    """The model with its engine, the reason for that, and a context; nothing is loaded. `promised`: bytes of the free
+    memory that others, not loaded yet either, will take.
 
     Where OpenVINO's copies of the weights are too much for the memory that is free, and nobody named an engine,
     llama.cpp, which maps the file, is taken if it fits. Raises what `choice.choose` and `memory.fit` raise.
     """
     name, reason = choice.choose(model, format, device, path)
     free = memory.available(choice.place(name, device))
+    free = None if free is None else max(0, free - promised)
     chosen = msgspec.structs.replace(model, engine=name, reason=reason)
     try:
         return _with_context(chosen, free, replicas)
