@@ -47,6 +47,7 @@ class OpenvinoEngine:
         self._stale = False
         self._queries = self._hits = 0
         self._adapter = ""
+        self._answers_s = 0.0
 
     def load(self, spec: ModelSpec, model: LanguageModel) -> Tokenizer:
         """Reads the model and compiles it."""
@@ -121,16 +122,23 @@ class OpenvinoEngine:
 
     def step(self) -> list[Progress]:
         """Computes once for all sequences."""
+        others = bool(self._running)
         started, tokens = time.perf_counter(), self._admit()
         if not self._pipeline.has_non_finished_requests():
             self._stale = False
             return []
         self._pipeline.step()
         self._stale = False
-        if tokens:
-            self._pace.took(tokens, time.perf_counter() - started)
+        self._measure(tokens, time.perf_counter() - started, others)
         self._see_off()
         return [progress for sequence in list(self._running.values()) if (progress := self._read(sequence)) is not None]
+
+    def _measure(self, tokens: int, seconds: float, others: bool) -> None:
+        """How long the step's prompt tokens took, without what answers under way take in a step of their own."""
+        if tokens:
+            self._pace.took(tokens, max(seconds / 2, seconds - (self._answers_s if others else 0.0)))
+        else:
+            self._answers_s = seconds
 
     def _admit(self) -> int:
         """Hands prompts, or parts of them, to the pipeline; returns how many of their tokens it will compute."""

@@ -22,23 +22,23 @@ def plan(waiting: Sequence[Waiting], places: int, budget: int, block: int) -> li
     """Up to which token each prompt is computed now; 0: it waits.
 
     `places`: sequences that there is room for. `budget`: tokens that may be computed. `block`: prompts are split at its
-    multiples; 0: never, and one that is over the budget is computed alone. First come, first served, but a prompt too
-    long for the step leaves a part of it to shorter ones behind it.
+    multiples; 0: never. First come, first served. Only a prompt that is over the whole budget is split (or computed
+    alone), and it leaves a part of the step to shorter ones behind it.
     """
-    ends = [0] * len(waiting)
+    ends, left = [0] * len(waiting), budget
     for number, (length, cached) in enumerate(waiting[: max(0, places)]):
-        if not block and length - cached > budget and any(ends):
+        new, last = length - cached, number == len(waiting) - 1
+        if new <= left:
+            ends[number] = length
+        elif new <= budget or (not block and any(ends)):
             break
-        share = budget if length - cached <= budget or number == len(waiting) - 1 else budget - budget // 4
-        ends[number] = _end(length, cached, share, block)
-        budget -= max(0, ends[number] - cached)
-        if budget < 1:
-            break
+        else:
+            ends[number] = _end(length, cached, left if last else left - budget // 4, block)
+        left -= max(0, ends[number] - cached)
     return ends
 
 
 def _end(length: int, cached: int, share: int, block: int) -> int:
-    if length - cached <= share or not block:
-        return length
-    end = (cached + share) // block * block
+    """The end of the last whole block within the share, if that is any; all, where prompts are not split."""
+    end = (cached + share) // block * block if block else length
     return end if end > cached else 0
