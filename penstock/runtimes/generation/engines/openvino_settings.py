@@ -39,7 +39,7 @@ class Options(Struct, frozen=True, kw_only=True, forbid_unknown_fields=True):
     """
 
     inference: Literal["f32", "bf16", "f16"] = "f32"
-    step_ms: Annotated[int, Meta(ge=10, le=10_000)] = 500
+    step_ms: Annotated[int, Meta(ge=10, le=10_000)] = 800
     max_ngram: Annotated[int, Meta(ge=1, le=64)] = 3
     scheduler: dict[str, Any] = {}
     properties: dict[str, Any] = {}
