@@ -43,10 +43,10 @@ def talking() -> Iterator[servers.Server]:
 
 
 @pytest.fixture
-def talking_and_embedding(minilm_cache: Path, tmp_path: Path) -> Iterator[servers.Server]:
+def talking_and_embedding(tmp_path: Path) -> Iterator[servers.Server]:
     """The tiny language model, and one that embeds beside it; that is converted first."""
     models = {"tiny": {"source": str(TINY)}, "embedder": hf_folders.embedder(tmp_path / "embedder")}
     with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("PENSTOCK_CACHE", str(minilm_cache))
+        patch.setenv("PENSTOCK_CACHE", str(tmp_path / "cache"))
         with servers.configured(models, ready_s=110) as server:
             yield server

@@ -64,7 +64,7 @@ def test_a_stop_string(tiny: LanguageRuntime) -> None:
 
 
 def test_choices_differ_and_a_seed_repeats_them(tiny: LanguageRuntime) -> None:
-    sampling = Sampling(temperature=1.5, seed=5, max_tokens=24)
+    sampling = Sampling(temperature=4.0, seed=5, max_tokens=24)
     asked = question("Tell me a story.", sampling=sampling, choices=3)
     (first,) = ask(tiny, asked, seconds=60)
     (again,) = ask(tiny, asked, seconds=60)
@@ -74,7 +74,7 @@ def test_choices_differ_and_a_seed_repeats_them(tiny: LanguageRuntime) -> None:
 
 
 def test_a_choice_is_what_its_seed_says_alone(tiny: LanguageRuntime) -> None:
-    both = question("Tell me a story.", sampling=Sampling(temperature=1.5, seed=5, max_tokens=24), choices=2)
-    alone = question("Tell me a story.", sampling=Sampling(temperature=1.5, seed=6, max_tokens=24))
+    both = question("Tell me a story.", sampling=Sampling(temperature=4.0, seed=5, max_tokens=24), choices=2)
+    alone = question("Tell me a story.", sampling=Sampling(temperature=4.0, seed=6, max_tokens=24))
     (pair,), (single,) = ask(tiny, both, seconds=60), ask(tiny, alone, seconds=60)
     assert told(pair, 1)["text"] == told(single)["text"]
