@@ -103,7 +103,7 @@ class TransformersFootprint(Footprint):
 
 
 _FOOTPRINTS: dict[str, Footprint] = {
-    "openvino": OpenvinoFootprint(139 * MIB, 20_000, 75, 12, MIB // 2, 2.1, block=32),
+    "openvino": OpenvinoFootprint(151 * MIB, 20_000, 75, 12, MIB // 2, 2.1, block=32),
     "llamacpp": LlamaCppFootprint(54 * MIB, 1_000, 60, 2, MIB // 8, 1.0),
     "vllm": Footprint(1_400 * MIB, 40_000, 100, 4, MIB // 2, 1.05, block=16),
     "transformers": TransformersFootprint(420 * MIB, 20_000, 100, 8, MIB // 2, 1.0, cache_width=4),

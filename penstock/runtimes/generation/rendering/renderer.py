@@ -99,6 +99,11 @@ class Renderer:
         for child in self._dying:
             child.wait(5.0)
 
+    def __del__(self) -> None:
+        # Whoever forgets to close it leaves no process behind.
+        if hasattr(self, "_selector"):
+            self.close()
+
     def _begin(self) -> None:
         """A new child, told what it renders."""
         self._child = Child()
