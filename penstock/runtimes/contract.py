@@ -67,6 +67,9 @@ class Engine(Protocol):
     def stats(self) -> EngineStats:
         """The present state of the engine."""
 
+    def close(self) -> None:
+        """Ends what it started beside itself. Called where the process lives on; a worker's own end does as much."""
+
 
 class Saved(msgspec.Struct, frozen=True):
     """What a runtime wrote for a live object; the manifest is made from it.

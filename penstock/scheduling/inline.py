@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,6 +13,9 @@ from penstock.scheduling.frames import Buffer, FrameReader, split
 from penstock.scheduling.host import Host
 from penstock.scheduling.process import Events
 from penstock.scheduling.steps import CHUNK, Steps
+from penstock.telemetry.logs import logger
+
+log = logger("scheduling")
 
 
 class InlineWorker:
@@ -67,43 +71,71 @@ class InlineWorker:
         self._events.frame(*split(future.result()))
 
     def _ended(self, future: asyncio.Future[None]) -> None:
-        if not future.cancelled() and future.exception() is not None:
+        if future.cancelled():
+            return
+        if error := future.exception():
+            log.error("the engine failed", error=str(error), exc_info=error)
             self.close()
 
 
 class Talk:
-    """An inline engine's socketpair: its loop is the worker process's own."""
+    """An inline engine's socketpair: its loop is the worker process's own.
+
+    Neither end waits for the other here: the engine's thread may stand in a write to this loop.
+    """
 
     def __init__(self, events: Events):
         self._events = events
         self._reader = FrameReader()
         self._begun = False
+        self._unsent = bytearray()
         self._ours, self._theirs = socket.socketpair()
+        self._ours.setblocking(False)
         asyncio.get_running_loop().add_reader(self._ours, self._readable)
 
     def serve(self, engine: Engine) -> None:
         """Runs the engine until the socket ends; in its thread."""
         self._begun = True
-        with self._theirs:
+        with self._theirs, contextlib.closing(engine), contextlib.suppress(BrokenPipeError, ConnectionResetError):
             Steps(self._theirs, engine).run()
 
     def send(self, frame: bytes) -> None:
-        """Sends a frame; an engine that has ended hears nothing."""
-        try:
-            self._ours.sendall(frame)
-        except OSError:
-            self.close()
+        """Sends a frame, at once or as the engine takes it; one that has ended hears nothing."""
+        if self._ours.fileno() >= 0:
+            self._unsent += frame
+            self._flush()
 
     def close(self) -> None:
         """Ends the loop in the thread."""
         if self._ours.fileno() >= 0:
-            asyncio.get_running_loop().remove_reader(self._ours)
+            loop = asyncio.get_running_loop()
+            loop.remove_reader(self._ours)
+            loop.remove_writer(self._ours)
             self._ours.close()
         if not self._begun:
             self._theirs.close()
 
+    def _flush(self) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            del self._unsent[: self._ours.send(self._unsent)]
+        except BlockingIOError:
+            pass
+        except OSError:
+            self.close()
+            return
+        if self._unsent:
+            loop.add_writer(self._ours, self._flush)
+        else:
+            loop.remove_writer(self._ours)
+
     def _readable(self) -> None:
-        data = self._ours.recv(CHUNK)
+        try:
+            data = self._ours.recv(CHUNK)
+        except BlockingIOError:
+            return
+        except OSError:
+            data = b""
         if not data:
             self.close()
         for frame in self._reader.feed(data):

@@ -34,6 +34,7 @@ class Parrot:
         self.jobs: dict[int, list[str]] = {}
         self.told: set[int] = set()
         self.most = 0
+        self.closed = 0
 
     def load(self, spec: ModelSpec) -> Signature:
         self.jobs.clear()
@@ -80,3 +81,6 @@ class Parrot:
 
     def stats(self) -> EngineStats:
         return EngineStats(running=len(self.jobs), kv_usage=len(self.jobs) / 10)
+
+    def close(self) -> None:
+        self.closed += 1

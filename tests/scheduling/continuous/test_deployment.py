@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import io
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import asynccontextmanager
 
@@ -77,6 +79,25 @@ async def test_many_at_once_each_get_their_own() -> None:
 
 
 @in_a_loop
+async def test_large_requests_and_large_news_pass_each_other() -> None:
+    parrot = Parrot(sequences=64)
+    word = "水" * 1_000_000
+    async with serving(parrot) as deployment:
+        replies = [await asked(deployment, f"{word} {number}") for number in range(24)]
+        for number, reply in enumerate(replies):
+            assert said(await events(reply)).split() == [word, str(number)]
+
+
+@in_a_loop
+async def test_an_engine_in_a_thread_is_closed_with_its_deployment() -> None:
+    parrot = Parrot()
+    async with serving(parrot) as deployment:
+        await events(await asked(deployment, "one"))
+        assert parrot.closed == 0
+    await until(lambda: parrot.closed == 1, 5)
+
+
+@in_a_loop
 async def test_the_first_event_or_error_decides() -> None:
     async with serving(Parrot()) as deployment:
         reply = await asked(deployment, "hello")
@@ -130,6 +151,12 @@ async def test_deadlines_hold_while_it_generates() -> None:
 
 @in_a_loop
 async def test_an_engine_that_raises_ends_what_had_begun_and_is_replaced() -> None:
+    with contextlib.redirect_stderr(io.StringIO()) as log:
+        await _the_engine_raises()
+    assert "RuntimeError: the engine raised" in log.getvalue()
+
+
+async def _the_engine_raises() -> None:
     parrot = Parrot(pause_s=0.01)
     async with serving(parrot) as deployment:
         under_way = await asked(deployment, "word " * 1000)

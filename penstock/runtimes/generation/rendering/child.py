@@ -31,6 +31,11 @@ class Child:
         self._frames = Frames(Outcome)
         self._unsent = memoryview(b"")
 
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
     def fileno(self) -> int:
         """The descriptor of its socket."""
         return self._socket.fileno()

@@ -50,6 +50,11 @@ class Renderer:
         self._child: Child | None = None
         self._begin()
 
+    @property
+    def pid(self) -> int | None:
+        """The child's process id; None while there is no child."""
+        return None if self._child is None else self._child.pid
+
     def check(self) -> None:
         """Waits until the template was read. Raises `ModelFileError` when it cannot be."""
         while not self._ready and self._broken is None:

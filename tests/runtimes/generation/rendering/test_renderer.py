@@ -21,10 +21,8 @@ SLOW = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% end
 
 
 def child_of(renderer: Renderer) -> psutil.Process:
-    """The newest process that renders: other tests of the same run may have left theirs to the garbage collector."""
-    name = "penstock.runtimes.generation.rendering"
-    ours = [child for child in psutil.Process().children() if name in child.cmdline()]
-    return max(ours, key=lambda child: child.create_time())
+    """The process that renders now."""
+    return psutil.Process(renderer.pid)
 
 
 def test_many_conversations_come_back_under_their_ids() -> None:
