@@ -32,7 +32,8 @@
     └── SetupError              (exit status 2)           before serving: files and settings
         ├── ConfigError         a setting is wrong; names file, line and nearest key
         ├── ModelFileError      a model file cannot be loaded; says why
-        │   └── UntrustedFile   it would run code, and nobody vouched for it
+        │   ├── UntrustedFile   it would run code, and nobody vouched for it
+        │   └── HubUnreachable  the hub is away for now (clients get ProviderFailed)
         └── MissingExtra        a library is absent; names the extra to install
 
 A message says what to do and carries no path, address or traceback: it goes to the client.
@@ -275,6 +276,12 @@ class UntrustedFile(ModelFileError):
             f"{what} can run code when it is loaded, and nobody vouched for it. If you made it, or trust who did, "
             f"pass --trust sha256:{sha256} or write in YAML: trust: sha256:{sha256}"
         )
+
+
+class HubUnreachable(ModelFileError):
+    """The hub does not answer, or not now; the same again may work later, and goes on with what was downloaded."""
+
+    code, may_retry = "hub_unreachable", True
 
 
 class MissingExtra(SetupError):

@@ -74,7 +74,8 @@ def pull(source: str, name: str | None = None, say: Say | None = None) -> Entry:
     one that was pulled before. `say` is told how far the download is.
 
     Raises `SetupError` that says what to do: for a name that cannot be one or is another model's, and as a source on
-    the hub does when it is resolved. What was downloaded is kept then, and the next call goes on.
+    the hub does when it is resolved; `HubUnreachable` when the hub is away for now. What was downloaded is kept then,
+    and the next call goes on.
     """
     known = find(source)
     if known is not None:

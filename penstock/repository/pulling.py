@@ -20,8 +20,9 @@ class Puller:
     async def pull(self, name: str) -> AsyncIterator[Report]:
         """Reports, as they come: each has a `status`, and `total` and `completed` bytes while something is fetched.
 
-        `name`: "hf:org/name[:Q4_K_M]", "hf.co/...", or a pulled model's. Raises `SetupError` when it cannot be had.
-        Closing it gives the download up within a second or so; the next one goes on where it stopped.
+        `name`: "hf:org/name[:Q4_K_M]", "hf.co/...", or a pulled model's. Raises `SetupError` when it cannot be had,
+        `HubUnreachable` when it may be had later. Closing it gives the download up within a second or so; the next
+        one goes on where it stopped.
         """
         reports: asyncio.Queue[Report | None] = asyncio.Queue()
         given_up = threading.Event()
@@ -32,9 +33,15 @@ class Puller:
                 raise Cancelled("the download was given up")
             loop.call_soon_threadsafe(reports.put_nowait, _report(progress))
 
+        def ended(pulling: asyncio.Future[library.Entry]) -> None:
+            # Looked at here, because nobody else does once the download was given up.
+            if not pulling.cancelled():
+                pulling.exception()
+            reports.put_nowait(None)
+
         yield {"status": "pulling manifest"}
         pulling = asyncio.ensure_future(asyncio.to_thread(library.pull, name, None, say))
-        pulling.add_done_callback(lambda _: reports.put_nowait(None))
+        pulling.add_done_callback(ended)
         try:
             while (report := await reports.get()) is not None:
                 yield report

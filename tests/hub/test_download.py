@@ -17,7 +17,7 @@ from typing import Any
 
 import pytest
 
-from penstock.core.errors import ModelFileError, SetupError, UntrustedFile
+from penstock.core.errors import HubUnreachable, ModelFileError, SetupError, UntrustedFile
 from penstock.repository.sources import resolve
 from penstock.repository.trust import digest_of
 from penstock.runtimes import external_data
@@ -388,16 +388,16 @@ def test_a_hub_that_is_away(hub: Hub, files: dict[str, bytes], capfd: pytest.Cap
     capfd.readouterr()
     assert resolve("hf:org/minilm") == online
     assert "the hub cannot be reached; org/minilm comes from the cache" in capfd.readouterr().err
-    refused("hf:org/other", "the hub answered 503 when asked for org/other; try again later")
+    refused("hf:org/other", "the hub answered 503 when asked for org/other; try again later", HubUnreachable)
     hub.stop()
     assert resolve("hf:org/minilm") == online
-    refused("hf:org/other", r"the hub cannot be reached for org/other \(ConnectError\)")
+    refused("hf:org/other", r"the hub cannot be reached for org/other \(ConnectError\)", HubUnreachable)
 
 
 def test_a_hub_that_is_silent(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HF_HUB_ETAG_TIMEOUT", "1")
     hub.silent = True
-    refused("hf:org/minilm", r"the hub cannot be reached for org/minilm \(ReadTimeout\)")
+    refused("hf:org/minilm", r"the hub cannot be reached for org/minilm \(ReadTimeout\)", HubUnreachable)
 
 
 def test_half_a_model_in_the_cache(
@@ -438,7 +438,9 @@ def test_names_that_would_leave_the_cache(hub: Hub, files: dict[str, bytes], tmp
 )
 def test_refusals_of_the_hub(hub: Hub, status: int, reason: str) -> None:
     hub.status = status
-    refused("hf:org/minilm", reason)
+    with pytest.raises(ModelFileError, match=reason) as refusal:
+        resolve("hf:org/minilm")
+    assert refusal.value.may_retry == (status == 429)
 
 
 def test_without_the_library(hub: Hub, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -8,7 +8,20 @@ from typing import Any, Protocol, TypeVar
 
 import msgspec
 
-from penstock.core.errors import BadInput, Forbidden, Internal, MissingExtra, PenstockError, SetupError, Unsupported
+from penstock.core.errors import (
+    BadInput,
+    ConfigError,
+    Forbidden,
+    HubUnreachable,
+    Internal,
+    MissingExtra,
+    ModelFileError,
+    PenstockError,
+    ProviderFailed,
+    SetupError,
+    Unavailable,
+    Unsupported,
+)
 from penstock.core.model import Models, State
 from penstock.core.request import Handler
 from penstock.protocols.aside import aside
@@ -120,11 +133,23 @@ class OllamaModels:
 
 
 async def _next(reports: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
-    """The next report, or None after the last. What is wrong with the model asked for is wrong with the request."""
+    """The next report, or None after the last. Raises the error for a client."""
     try:
         return await anext(reports, None)
     except SetupError as error:
-        raise (Unsupported if isinstance(error, MissingExtra) else BadInput)(error.message) from None
+        raise _told(error) from None
+
+
+def _told(error: SetupError) -> PenstockError:
+    """What a client is told: what is wrong with the model asked for is wrong with the request; the hub may come back;
+    and the rest is this machine's, such as a full disk."""
+    if isinstance(error, HubUnreachable):
+        return ProviderFailed(error.message, retry_after_s=30)
+    if isinstance(error, MissingExtra):
+        return Unsupported(error.message)
+    if isinstance(error, ModelFileError | ConfigError):
+        return BadInput(error.message)
+    return Unavailable(error.message, retry_after_s=None)
 
 
 async def _last(reports: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None:
@@ -147,10 +172,17 @@ async def _task(work: Coroutine[Any, Any, _T]) -> _T:
     """What the work gives, done in a task that ends with whoever waits for it: a generator that is waited for outside
     of one is not told when its reader leaves."""
     task = asyncio.get_running_loop().create_task(work)
+    task.add_done_callback(_looked_at)
     try:
         return await task
     finally:
         task.cancel()
+
+
+def _looked_at(task: asyncio.Task[_T]) -> None:
+    """An error that comes when its client has just left is nobody's."""
+    if not task.cancelled():
+        task.exception()
 
 
 async def _lines(

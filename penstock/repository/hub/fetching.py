@@ -26,8 +26,9 @@ COMMAND = (sys.executable, "-P", "-m", "penstock.repository.hub")
 def of_hub(name: HubName, runtime: str | None, given: Mapping[str, Any], trust: Trusted) -> dict[str, Any]:
     """What is known of a model on the hub, after it was downloaded into the hub's own cache.
 
-    Raises `ModelFileError` and `UntrustedFile` as for a folder; `ModelFileError` when the hub does not give it;
-    `SetupError` when the disk is full; `MissingExtra` without huggingface_hub.
+    Raises `ModelFileError` and `UntrustedFile` as for a folder; `ModelFileError` when the hub does not give it,
+    `HubUnreachable` when it is away for now; `SetupError` when the disk is full; `MissingExtra` without
+    huggingface_hub.
     """
     options = dict(given)
     file = options.pop(FILE, None)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 
-from penstock.core.errors import ModelFileError, SetupError
+from penstock.core.errors import HubUnreachable, ModelFileError, SetupError
 
 # Bases of what goes wrong on the network, in httpx, httpx2 and requests.
 _NETWORK = frozenset({"TransportError", "RequestException", "TimeoutException", "ConnectionError", "TimeoutError"})
@@ -28,7 +28,15 @@ def refusal(error: BaseException, repo: str, revision: str | None) -> SetupError
         return SetupError(DISK_FULL)
     if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EROFS, errno.EPERM):
         return SetupError(f"the hub's cache cannot be written ({error.strerror}); set HF_HOME to a folder of your own")
-    return ModelFileError(_reason(error, repo, revision))
+    return (HubUnreachable if _may_heal(error) else ModelFileError)(_reason(error, repo, revision))
+
+
+def _may_heal(error: BaseException) -> bool:
+    """Whether the same may work later: the hub is away or overloaded, or the connection broke."""
+    if _named(error, "OfflineModeIsEnabled"):
+        return False
+    broken = isinstance(error, OSError) and _status(error) is None
+    return unreachable(error) or broken or _named(error, "LocalEntryNotFoundError")
 
 
 def _reason(error: BaseException, repo: str, revision: str | None) -> str:
@@ -47,7 +55,10 @@ def _reason(error: BaseException, repo: str, revision: str | None) -> str:
     if status is not None:
         return _of_status(status, repo)
     if unreachable(error) or _named(error, "LocalEntryNotFoundError"):
-        return f"the hub cannot be reached for {repo} ({_kind(error)}); check the network, and HF_ENDPOINT if it is set"
+        return (
+            f"the hub cannot be reached for {repo} ({_kind(error)}); check the network, and HF_ENDPOINT if it is set, "
+            "then try again"
+        )
     if isinstance(error, OSError):
         return f"the download of {repo} broke off ({_kind(error)}); start it again, and it goes on where it stopped"
     return f"the hub's answer about {repo} makes no sense ({_kind(error)}); check HF_ENDPOINT if it is set"
