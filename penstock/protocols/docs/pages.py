@@ -9,11 +9,11 @@ from importlib.resources import files
 import msgspec
 
 from penstock.core.model import Models
-from penstock.protocols.docs.openapi import document
 from penstock.protocols.http.message import Headers, HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 
 HTML = b"text/html; charset=utf-8"
+HOME = b'{"docs":"docs","openapi":"openapi.json"}'
 
 
 class Docs:
@@ -31,8 +31,12 @@ class Docs:
         routes.add("GET", "/openapi.json", self.openapi)
 
     async def home(self, http: HttpRequest) -> HttpResponse:
-        """GET /: the way to the page, also below a prefix."""
-        return HttpResponse(307, b'{"docs":"docs","openapi":"openapi.json"}', headers=[(b"location", b"docs")])
+        """GET /: the way to the page, also below a prefix. Browsers are sent there; others, which look whether somebody
+        is here, are told that it is so."""
+        headers: Headers = [(b"vary", b"accept")]
+        if b"text/html" not in http.headers.get(b"accept", b""):
+            return HttpResponse(200, HOME, headers=headers)
+        return HttpResponse(307, HOME, headers=[*headers, (b"location", b"docs")])
 
     async def docs(self, http: HttpRequest) -> HttpResponse:
         """GET /docs"""
@@ -43,6 +47,8 @@ class Docs:
 
     async def openapi(self, http: HttpRequest) -> HttpResponse:
         """GET /openapi.json"""
+        from penstock.protocols.docs.openapi import document
+
         body = msgspec.json.encode(document(self._models.all(), self._version))
         return HttpResponse(200, body, headers=[(b"cache-control", b"no-cache")])
 

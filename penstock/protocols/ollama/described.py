@@ -11,7 +11,6 @@ import msgspec
 from penstock.core.errors import PenstockError
 from penstock.core.language import GENERATION, LanguageModel
 from penstock.core.model import ModelSpec, ModelView
-from penstock.runtimes.generation.marks.choice import thinks, tool_format
 
 NEVER = "2300-01-01T00:00:00Z"
 """When a loaded model goes, which is when it is told to."""
@@ -145,6 +144,8 @@ def capabilities(view: ModelView) -> list[str]:
     model = language_of(view.spec)
     if model is None:
         return found
+    from penstock.runtimes.generation.marks.choice import thinks, tool_format
+
     tools, thinking = tool_format(model) is not None, thinks(model)
     return found + ["tools"] * tools + ["thinking"] * thinking
 
