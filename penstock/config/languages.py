@@ -11,8 +11,6 @@ from penstock.core.errors import ConfigError
 from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
 from penstock.runtimes import registry
-from penstock.runtimes.generation import memory
-from penstock.runtimes.generation.settling import settle
 
 RUNTIME = "llm"
 
@@ -21,6 +19,8 @@ def promised(spec: ModelSpec, replicas: int) -> int:
     """Bytes of memory that a language model will take once it is loaded; of other models it is not known: 0."""
     if spec.runtime != RUNTIME:
         return 0
+    from penstock.runtimes.generation import memory
+
     model = msgspec.convert(spec.options, LanguageModel)
     each = memory.estimate(model, model.engine, context=model.context, sequences=model.sequences)
     return each.total * replicas
@@ -31,6 +31,9 @@ def ready(spec: ModelSpec, settings: ModelSettings, base: Path, taken: int = 0) 
 
     Raises `ConfigError` for settings that are not for language models or cannot be obeyed, `MissingExtra`.
     """
+    from penstock.runtimes.generation import memory
+    from penstock.runtimes.generation.settling import settle
+
     _check_settings(spec, settings)
     registry.check_reads(RUNTIME, spec.format)
     model = _located(msgspec.convert(spec.options, LanguageModel), base)

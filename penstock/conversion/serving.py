@@ -8,7 +8,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.conversion import derive, machine, possible
+from penstock.conversion import machine, possible
 from penstock.conversion.jobs import Sample
 from penstock.core.errors import ConfigError, MissingExtra
 from penstock.core.model import ModelSpec
@@ -34,6 +34,8 @@ def servable(
         return spec
     if possible.is_weights(spec) and (engine := _torch(spec, precision)):
         return _by_torch(spec, precision, engine, given)
+    from penstock.conversion import derive
+
     return derive.resolved(spec, precision, calibration, say, given)
 
 

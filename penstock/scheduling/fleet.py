@@ -8,6 +8,7 @@ import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from penstock.core.clock import system_clock
 from penstock.core.errors import Conflict, ModelFileError, Unavailable, UnknownModel
@@ -15,11 +16,13 @@ from penstock.core.model import ModelSpec
 from penstock.core.reply import Reply
 from penstock.core.request import Request
 from penstock.runtimes import registry
-from penstock.scheduling.continuous.deployment import LanguageDeployment
 from penstock.scheduling.deployment import Deployment
 from penstock.scheduling.order import waves
 from penstock.scheduling.service import Create, Service
 from penstock.scheduling.settings import DeploymentSettings
+
+if TYPE_CHECKING:
+    from penstock.scheduling.continuous.deployment import LanguageDeployment
 
 CGROUP = Path("/sys/fs/cgroup")
 
@@ -42,8 +45,7 @@ class Fleet:
         create: Create | None = None,
     ) -> Service:
         """Adds a version; `start` begins to load it."""
-        kind = LanguageDeployment if registry.batches_itself(spec.runtime) else Deployment
-        deployment = kind(spec, settings, create=create)
+        deployment = _kind(spec)(spec, settings, create=create)
         self._models.setdefault(spec.name, {})[spec.version] = deployment
         return deployment
 
@@ -163,6 +165,15 @@ class Fleet:
         self.draining = True
         if self._starting is not None:
             self._starting.cancel()
+
+
+def _kind(spec: ModelSpec) -> type[Deployment | LanguageDeployment]:
+    """What serves a model: one that batches by itself brings much that others never need."""
+    if not registry.batches_itself(spec.runtime):
+        return Deployment
+    from penstock.scheduling.continuous.deployment import LanguageDeployment
+
+    return LanguageDeployment
 
 
 def thread_share(workers: int) -> int:
