@@ -9,13 +9,14 @@ from pathlib import Path
 
 from penstock.admission.gate import Gate
 from penstock.config.models import deployment_settings, specs_of
+from penstock.config.private import may, own_hosts
 from penstock.config.schema import Config
 from penstock.core.clock import system_clock
 from penstock.core.errors import ModelFileError
 from penstock.core.model import ModelSpec
 from penstock.protocols.anthropic.door import Anthropic
 from penstock.protocols.docs.pages import Docs
-from penstock.protocols.http.app import LOOPBACK_HOSTS, HttpApp
+from penstock.protocols.http.app import HttpApp
 from penstock.protocols.http.asgi import AsgiApp, asgi
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.http.server import HttpServer
@@ -53,7 +54,7 @@ class App:
         self.items = ItemCache(self.fleet, self.fleet, caches)
         self.names = Names(self.items, self.fleet, config.aliases)
         self.gate = Gate(self.names, config.admission, self._inner())
-        self.http = self._protocols(self._own_hosts())
+        self.http = self._protocols(own_hosts(config.http))
         self.server = HttpServer(self.http, config.http.limits, self.http.refusal, _broken)
 
     def _inner(self) -> set[str]:
@@ -61,37 +62,24 @@ class App:
         needed = {name for model in self.config.models.values() for name in model.needs}
         return needed | {a for a, target in self.config.aliases.items() if target.partition("@")[0] in needed}
 
-    def _own_hosts(self) -> list[str] | None:
-        """Names that Host may carry: on loopback only our own, elsewhere any."""
-        host, allowed = self.config.http.host, self.config.http.allowed_hosts
-        local = host in ("localhost", "::1") or host.startswith("127.")
-        return [*LOOPBACK_HOSTS, host, *allowed] if local and "*" not in allowed else None
-
     def _protocols(self, hosts: list[str] | None) -> HttpApp:
         routes, settings, release = Routes(), self.config.http, version("penstock")
         metrics = MetricsPage(self.fleet.all, lambda: http.errors, self.items.scopes.counts)
         Predict(self.gate, self.names, system_clock).mount(routes)
         OipRest(self.gate, self.names, system_clock, release).mount(routes)
-        lifecycle = self.fleet if self._private(self.config.http.lifecycle) else None
+        lifecycle = self.fleet if may(settings.lifecycle, settings) else None
+        puller = Puller() if may(settings.pull, settings) else None
         OipRepository(self.names, lifecycle).mount(routes)
         OpenAI(self.gate, self.names, system_clock).mount(routes)
         Anthropic(self.gate, self.names, system_clock).mount(routes)
         OllamaText(self.gate, self.names, system_clock, lifecycle).mount(routes)
         OllamaEmbedding(self.gate, self.names, system_clock).mount(routes)
-        OllamaModels(self.gate, self.names, release, puller=self._puller()).mount(routes)
+        OllamaModels(self.gate, self.names, release, puller=puller).mount(routes)
         Rerank(self.gate, self.names, system_clock).mount(routes)
         Operations(self.names, metrics.render, release).mount(routes)
         Docs(self.names, release).mount(routes)
         http = HttpApp(routes, settings.limits, hosts=hosts, access_log=settings.access_log)
         return http
-
-    def _puller(self) -> Puller | None:
-        """Fetches models for clients, where they may ask for that."""
-        return Puller() if self._private(self.config.http.pull) else None
-
-    def _private(self, allowed: bool | None) -> bool:
-        """What clients may do where they were allowed to, or on loopback, where nothing was said."""
-        return self._own_hosts() is not None if allowed is None else allowed
 
     def add(
         self, spec: ModelSpec, settings: DeploymentSettings, create: Callable[[str], Runtime | Engine] | None = None
