@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -10,12 +9,11 @@ from typing import Any
 from penstock.core.errors import ModelFileError
 from penstock.core.gguf import Gguf, Tensor, read
 from penstock.core.language import LanguageModel
+from penstock.repository.gguf_names import parts_of
 from penstock.repository.gguf_words import ENDINGS, FILE_TYPES, MEMBERS, NOT_LANGUAGE, NOT_MODELS, SAMPLING
 
-_PART = re.compile(r"(.+)-(\d{5})-of-(\d{5})\.gguf")
 _CONTROL = 3
 _ENOUGH = 0.2
-_MAX_PARTS = 1_000
 
 
 class Facts:
@@ -85,16 +83,10 @@ def parts(path: Path) -> list[Path]:
 
     Raises `ModelFileError` when one is missing.
     """
-    match = _PART.fullmatch(path.name)
-    if match is None:
-        return [path]
-    stem, _, count = match.groups()
-    if not 1 <= int(count) <= _MAX_PARTS:
-        raise ModelFileError(f"{path.name} names {int(count)} parts, which cannot be")
-    files = [path.with_name(f"{stem}-{number:05d}-of-{count}.gguf") for number in range(1, int(count) + 1)]
+    files = [path.with_name(name) for name in parts_of(path.name)]
     missing = next((file for file in files if not file.is_file()), None)
-    if missing is not None:
-        raise ModelFileError(f"{path.name} is one of {int(count)} parts, and {missing.name} is missing; get them all")
+    if missing is not None and len(files) > 1:
+        raise ModelFileError(f"{path.name} is one of {len(files)} parts, and {missing.name} is missing; get them all")
     return files
 
 

@@ -15,6 +15,7 @@ _QUANTIZATION = re.compile(
     re.IGNORECASE,
 )
 _PART = re.compile(r"-(\d{5})-of-(\d{5})\.gguf$")
+MAX_PARTS = 1_000
 _NO_MODELS = ("mmproj", "imatrix", "ggml-vocab")
 _SAME = {"FP16": "F16", "FP32": "F32"}
 
@@ -71,18 +72,24 @@ def pick(names: Mapping[str, int], wanted: str | None = None) -> Pick:
 
 
 def with_parts(file: str, names: Mapping[str, int]) -> Pick:
-    """A file that was named, and the other parts of its model."""
+    """A file that was named, and the other parts of its model. Raises `ModelFileError` when one is missing."""
+    parts = parts_of(file)
+    missing = next((part for part in parts if part not in names), None)
+    if missing is not None and len(parts) > 1:
+        raise ModelFileError(f"{file} is one of {len(parts)} parts, and {missing} is missing; get them all")
+    return Pick(parts[0], tuple(parts[1:]))
+
+
+def parts_of(file: str) -> list[str]:
+    """The names of all parts of a model, in order, told by one of them (NAME-00001-of-00010.gguf); its own alone where
+    it names no others. Raises `ModelFileError` for a number of parts that cannot be."""
     match = _PART.search(file)
     if match is None:
-        return Pick(file)
-    count = int(match.group(2))
-    parts = [
-        f"{file[: match.start()]}-{number:05d}-of-{match.group(2)}.gguf" for number in range(1, min(count, 999) + 1)
-    ]
-    missing = next((part for part in parts if part not in names), None)
-    if missing is not None:
-        raise ModelFileError(f"{file} is one of {count} parts, and {missing} is missing")
-    return Pick(parts[0], tuple(parts[1:]))
+        return [file]
+    number, count = int(match.group(1)), int(match.group(2))
+    if not 1 <= number <= count <= MAX_PARTS:
+        raise ModelFileError(f"{file} says that it is part {number} of {count}; models have 1 to {MAX_PARTS:,} parts")
+    return [f"{file[: match.start()]}-{part:05d}-of-{count:05d}.gguf" for part in range(1, count + 1)]
 
 
 def bits_of(quantization: str) -> int:

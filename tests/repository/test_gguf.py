@@ -11,7 +11,7 @@ import pytest
 from penstock.core.errors import ConfigError, ModelFileError
 from penstock.core.language import LanguageModel
 from penstock.repository.gguf import describe
-from penstock.repository.gguf_names import pick, quantization_of
+from penstock.repository.gguf_names import pick, quantization_of, with_parts
 from penstock.repository.sources import name_of, resolve
 from tests.repository import ggufs
 
@@ -168,6 +168,24 @@ def test_a_folder_of_several_files(tmp_path: Path) -> None:
 
 
 # --- names
+
+
+def test_a_thousand_parts_and_no_more() -> None:
+    names = {f"m-{number:05d}-of-01000.gguf": 1 for number in range(1, 1001)}
+    for picked in (pick(names), with_parts("m-00007-of-01000.gguf", names)):
+        assert picked.file == "m-00001-of-01000.gguf"
+        assert len(picked.others) == 999
+    del names["m-01000-of-01000.gguf"]
+    with pytest.raises(ModelFileError, match=r"one of 1000 parts, and m-01000-of-01000\.gguf is missing"):
+        pick(names)
+
+
+@pytest.mark.parametrize("name", ["m-00001-of-01001.gguf", "m-00003-of-00002.gguf", "m-00000-of-00000.gguf"])
+def test_parts_that_cannot_be(tmp_path: Path, name: str) -> None:
+    with pytest.raises(ModelFileError, match="models have 1 to 1,000 parts"):
+        with_parts(name, {name: 1})
+    with pytest.raises(ModelFileError, match="models have 1 to 1,000 parts"):
+        resolve(str(ggufs.write(tmp_path / name)))
 
 
 @pytest.mark.parametrize(
