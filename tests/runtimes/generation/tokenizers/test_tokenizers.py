@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
@@ -41,6 +42,8 @@ ODD = [
     "1234567",
     "turns",
 ]
+# Every one is made of others in up to 255 ways.
+FAMILIES = [first + "a" * size for first in ("", *map(chr, range(0x4E00, 0x4E00 + 80))) for size in range(1, 256)]
 TEXTS = st.lists(st.sampled_from(SPECIAL + ODD) | st.text(max_size=6), max_size=12).map("".join)
 
 
@@ -160,6 +163,25 @@ def test_damaged_tokenizer_files_are_refused(tmp_path: Path, text: str) -> None:
     path.write_bytes(text.encode(errors="surrogateescape"))
     with pytest.raises(ModelFileError, match=r"tokenizer\.json"):
         of_file(path)
+
+
+def test_tokens_that_are_too_long_to_be_cut(tmp_path: Path) -> None:
+    """One of a megabyte; some of hundreds of characters; and so many that are made of each other that their pairs are
+    millions."""
+    for tokens in (["a" * 2**20], ["a" * size for size in range(1, 1000)], FAMILIES):
+        keys = {"tokens": tokens, "token_type": [1] * len(tokens), "scores": [0.0] * len(tokens), "merges": None}
+        path = made.write_gguf(tmp_path / "model.gguf", both("sentencepiece")[0], "llama", **keys)
+        begun = time.perf_counter()
+        with pytest.raises(ModelFileError, match=r"characters, and all have|pairs of tokens merge"):
+            of_gguf(path)
+        assert time.perf_counter() - begun < 30
+
+
+def test_the_longest_tokens_that_are_read(tmp_path: Path) -> None:
+    tokens = ["<unk>", "a", *("a" * 2**power for power in range(1, 9))]
+    keys = {"tokens": tokens, "token_type": [2, *[1] * 9], "scores": [0.0] * 10, "merges": None}
+    path = made.write_gguf(tmp_path / "m.gguf", both("sentencepiece")[0], "llama", add_space_prefix=False, **keys)
+    assert of_gguf(path).encode("a" * 259) == [9, 2, 1]
 
 
 def test_a_missing_tokenizer_file_is_named(tmp_path: Path) -> None:

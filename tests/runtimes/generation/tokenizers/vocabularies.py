@@ -60,9 +60,10 @@ def write_gguf(path: Path, made: Any, kind: str, /, **keys: Any) -> Path:
     types = [_type(token, described["added_tokens"]) for token in tokens]
     merges = [" ".join(pair) for pair in described["model"]["merges"]]
     writer = gguf.GGUFWriter(str(path), "llama")
-    values = {"model": kind, "tokens": tokens, "token_type": types, "merges": merges} | keys
+    values = {"model": kind, "tokens": tokens, "token_type": types, "merges": merges}
     if kind == "llama":
         values |= {"scores": _scores(tokens, merges)}
+    values |= keys
     for key, value in values.items():
         add = {str: writer.add_string, bool: writer.add_bool}.get(type(value), writer.add_array)
         if value is not None:
