@@ -75,7 +75,7 @@ class Generation(msgspec.Struct, frozen=True, omit_defaults=True):
     `choices`: independent answers. `tool_choice`: "auto", "none", "required", or "=NAME" for that very tool.
     `format`: None for free text, {} for any JSON object, else the JSON Schema that the answer follows. `adapter`: a
     LoRA adapter of the model, by name. `echo`: a plain prompt's text goes before its answer. `think`: whether to reason
-    first, where the model can choose. `estimate`: tokens of the prompt as far as known before any tokenizer saw it.
+    first, where the model can choose.
     `count_only`: only counts the prompt's tokens (and gives them, `Started.tokens`); nothing is generated. With `echo`,
     one `Text` of choice 0 follows, the prompt's own text, before `Generated`: so token ids become text.
     """
@@ -91,7 +91,6 @@ class Generation(msgspec.Struct, frozen=True, omit_defaults=True):
     adapter: str = ""
     echo: bool = False
     think: bool | None = None
-    estimate: int = 0
     count_only: bool = False
 
 

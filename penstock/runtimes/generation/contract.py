@@ -17,7 +17,7 @@ from penstock.core.model import ModelSpec
 class Capabilities(NamedTuple):
     """What an engine can do; a request that wants more is refused, naming the engine.
 
-    `top_logprobs`: alternatives per token that it can show. `prompt_logprobs`: also of the prompt's tokens.
+    `top_logprobs`: alternatives per token that it can show.
     """
 
     top_logprobs: int = 0
@@ -26,7 +26,6 @@ class Capabilities(NamedTuple):
     min_p: bool = False
     grammar: bool = False
     adapters: bool = False
-    prompt_logprobs: bool = False
     penalties: bool = True
     repetition_penalty: bool = True
     min_tokens: bool = True
