@@ -73,7 +73,7 @@ class App:
         OpenAI(self.gate, self.names, system_clock).mount(routes)
         Anthropic(self.gate, self.names, system_clock).mount(routes)
         OllamaText(self.gate, self.names, system_clock, lifecycle).mount(routes)
-        OllamaEmbedding(self.gate, self.names, system_clock).mount(routes)
+        OllamaEmbedding(self.gate, self.names, system_clock, lifecycle).mount(routes)
         OllamaModels(self.gate, self.names, release, puller=puller).mount(routes)
         Rerank(self.gate, self.names, system_clock).mount(routes)
         Operations(self.names, metrics.render, release).mount(routes)

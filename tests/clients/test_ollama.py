@@ -13,6 +13,7 @@ import pytest
 from pydantic import BaseModel
 
 from tests import hub_server, servers
+from tests.clients.conftest import TINY
 from tests.clients.test_anthropic import running
 from tests.repository import ggufs
 from tests.servers import Server, eventually
@@ -181,6 +182,40 @@ def test_a_pull_that_is_not_allowed() -> None:
         with pytest.raises(ollama.ResponseError, match="penstock pull") as refused:
             client.pull("hf:org/name")
         assert refused.value.status_code == 403
+
+
+@pytest.fixture
+def unloading() -> Iterator[Server]:
+    """A server of its own for the tiny model, which tests unload."""
+    with servers.configured({"tiny": {"source": str(TINY)}}, ready_s=110, aliases={"small": "tiny"}) as server:
+        yield server
+
+
+def loads(server: Server) -> int:
+    return server.log().count("worker_ready")
+
+
+def test_an_unloaded_model_is_loaded_for_whoever_asks(unloading: Server) -> None:
+    with ollama.Client(url(unloading)) as client:
+        client.generate("small", keep_alive=0)
+        assert client.ps().models == []
+        assert client.chat(MODEL, said(QUESTION), options=GREEDY).message.content == CAPITAL
+        assert [model.model for model in client.ps().models] == [MODEL]
+        assert unloading.ask("POST", "/v2/repository/models/tiny/unload").status == 200
+        parts = list(client.generate("small:latest", QUESTION, options=GREEDY, stream=True))
+        assert "".join(part.response for part in parts) == CAPITAL
+        assert loads(unloading) == 3
+        client.generate(MODEL, keep_alive=0)
+
+    async def ask() -> list[Any]:
+        many = ollama.AsyncClient(url(unloading))
+        try:
+            return await asyncio.gather(*(many.chat(MODEL, said(QUESTION), options=GREEDY) for _ in range(6)))
+        finally:
+            await many.close()
+
+    assert {answer.message.content for answer in asyncio.run(ask())} == {CAPITAL}
+    assert loads(unloading) == 4
 
 
 def test_many_at_once(talking: Server) -> None:

@@ -2,25 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Coroutine
 from typing import Any
 
 import msgspec
 
-from penstock.core.errors import BadInput, Forbidden
+from penstock.core.errors import BadInput
 from penstock.core.model import Lifecycle, Models, ModelView, State
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
+from penstock.protocols.lifecycle import Loads
 
 
 class OipRepository:
-    """Loading goes on when its client leaves."""
+    """`lifecycle`: None where clients may not load and unload."""
 
     def __init__(self, models: Models, lifecycle: Lifecycle | None):
         self._models = models
-        self._lifecycle = lifecycle
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._loads = Loads(lifecycle, models)
 
     def mount(self, routes: Routes) -> None:
         """Adds the extension's paths."""
@@ -36,24 +34,13 @@ class OipRepository:
 
     async def load(self, http: HttpRequest, name: str) -> HttpResponse:
         """POST /v2/repository/models/{name}/load: answers when it is ready."""
-        await self._task(self._allowed().load(self._models.find(name).spec.name))
+        await self._loads.load(self._models.find(name).spec.name)
         return _json({})
 
     async def unload(self, http: HttpRequest, name: str) -> HttpResponse:
         """POST /v2/repository/models/{name}/unload: answers when its memory is free."""
-        await self._task(self._allowed().unload(self._models.find(name).spec.name))
+        await self._loads.unload(self._models.find(name).spec.name)
         return _json({})
-
-    def _allowed(self) -> Lifecycle:
-        if self._lifecycle is None:
-            raise Forbidden("clients of this server may not load and unload models; http.lifecycle: true allows it")
-        return self._lifecycle
-
-    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
-        task = asyncio.get_running_loop().create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return asyncio.shield(task)
 
 
 def _entry(model: ModelView) -> dict[str, str]:

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, Callable, Coroutine, Mapping
-from typing import Any, TypeVar
+from collections.abc import AsyncGenerator, Callable, Mapping
+from typing import TypeVar
 
 import msgspec
 
 from penstock.core.clock import Clock
-from penstock.core.errors import Forbidden, PenstockError
+from penstock.core.errors import PenstockError
 from penstock.core.generation import Generated, Generation
 from penstock.core.model import Lifecycle, Models
 from penstock.core.reply import Reply
@@ -21,6 +20,7 @@ from penstock.protocols.generation.headers import generation_headers
 from penstock.protocols.generation.stream import IDLE_S, events, streamed
 from penstock.protocols.http.message import JSON, HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
+from penstock.protocols.lifecycle import Loads
 from penstock.protocols.ollama.conversation import chat_generation, prompt_generation
 from penstock.protocols.ollama.finding import find
 from penstock.protocols.ollama.lines import JSON_LINES, Line, Shape, Writer, asked_nothing, encoded, whole
@@ -41,14 +41,13 @@ _generate = msgspec.json.Decoder(GenerateRequest)
 
 
 class OllamaText:
-    """Translates to and from the path. `lifecycle`: loads and unloads for clients that ask for nothing else, where
-    they may."""
+    """Translates to and from the path. `lifecycle`: loads models that were unloaded when they are asked for something,
+    and unloads them for clients that want that; None where clients may not."""
 
     def __init__(self, handler: Handler, models: Models, clock: Clock, lifecycle: Lifecycle | None = None):
         self._asker = Asker(handler, models, clock)
         self._clock = clock
-        self._lifecycle = lifecycle
-        self._under_way: set[asyncio.Task[None]] = set()
+        self._loads = Loads(lifecycle, models)
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's paths."""
@@ -62,6 +61,7 @@ class OllamaText:
         found = await find(self._asker, message.model)
         if not message.messages:
             return await self._load(message, found, "chat")
+        await self._loads.at_hand(found.view)
         return await self._answer(http, message, chat_generation(message, self._options(message)), "chat")
 
     async def generate(self, http: HttpRequest) -> HttpResponse:
@@ -71,6 +71,7 @@ class OllamaText:
         found = await find(self._asker, message.model)
         if not message.prompt:
             return await self._load(message, found, "generate")
+        await self._loads.at_hand(found.view)
         options, template = self._options(message), bool(found.view.spec.options.get("chat_template"))
         return await self._answer(http, message, prompt_generation(message, options, template), "generate")
 
@@ -83,22 +84,15 @@ class OllamaText:
 
     async def _load(self, message: Asked, found: Named, shape: Shape) -> HttpResponse:
         """Loads the model, or, with a `keep_alive` of 0, unloads it."""
-        leave = is_zero(message.keep_alive)
-        if self._lifecycle is not None:
-            await self._task((self._lifecycle.unload if leave else self._lifecycle.load)(found.name))
-        elif leave:
-            raise Forbidden("models of this server are not unloaded by its clients")
+        leave, name = is_zero(message.keep_alive), found.view.spec.name
+        if leave:
+            await self._loads.unload(name)
+        elif self._loads.allowed:
+            await self._loads.load(name)
         else:
             self._asker.generates(message.model)
         line = asked_nothing(message.model, shape, "unload" if leave else "load")
         return HttpResponse(200, encoded(line), JSON if message.stream is False else JSON_LINES)
-
-    def _task(self, work: Coroutine[Any, Any, None]) -> asyncio.Future[None]:
-        """Goes on when its client leaves."""
-        task = asyncio.get_running_loop().create_task(work)
-        self._under_way.add(task)
-        task.add_done_callback(self._under_way.discard)
-        return asyncio.shield(task)
 
     async def _answer(self, http: HttpRequest, message: Asked, generation: Generation, shape: Shape) -> HttpResponse:
         reply = await self._asker.ask(

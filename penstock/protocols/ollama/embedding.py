@@ -8,7 +8,7 @@ import msgspec
 
 from penstock.core.clock import Clock
 from penstock.core.errors import BadInput
-from penstock.core.model import Models
+from penstock.core.model import Lifecycle, Models
 from penstock.core.reply import Meta, Reply
 from penstock.core.request import Handler, Request
 from penstock.core.tensors import Tensor, Tensors
@@ -19,6 +19,7 @@ from penstock.protocols.generation.ask import Asker
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.json_arrays import DIGITS, encode
+from penstock.protocols.lifecycle import Loads
 from penstock.protocols.ollama.messages import EMBED_FIELDS, OLD_EMBED_FIELDS, EmbedRequest, OldEmbedRequest
 from penstock.protocols.openai.messages import tensors_of
 from penstock.protocols.openai.vectors import shortened
@@ -30,13 +31,14 @@ _old = msgspec.json.Decoder(OldEmbedRequest)
 
 
 class OllamaEmbedding:
-    """Translates to and from the path, and nothing else."""
+    """Translates to and from the path. `lifecycle`: loads models that were unloaded; None where clients may not."""
 
-    def __init__(self, handler: Handler, models: Models, clock: Clock):
+    def __init__(self, handler: Handler, models: Models, clock: Clock, lifecycle: Lifecycle | None = None):
         self._handler = handler
         self._models = models
         self._clock = clock
         self._find = Asker(handler, models, clock).find
+        self._loads = Loads(lifecycle, models)
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's paths."""
@@ -68,7 +70,9 @@ class OllamaEmbedding:
     async def _outputs(
         self, http: HttpRequest, message: EmbedRequest, tensors: dict[str, Tensor]
     ) -> tuple[Tensors, Meta]:
-        name = self._find(message.model).name
+        found = self._find(message.model)
+        await self._loads.at_hand(found.view)
+        name = found.name
         signature = signature_for(self._models, name, "embedding")
         size = next(spec.shape[-1] for spec in signature.outputs if spec.name == EMBEDDING)
         if message.dimensions is not None and 0 <= size < message.dimensions:

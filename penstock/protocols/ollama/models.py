@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Coroutine, Sequence
-from typing import Any, Protocol, TypeVar
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Sequence
+from typing import Any, Protocol
 
 import msgspec
 
@@ -34,10 +33,10 @@ from penstock.protocols.ollama.finding import find
 from penstock.protocols.ollama.lines import JSON_LINES, encoded, now
 from penstock.protocols.ollama.messages import NAME_FIELDS, NameRequest
 from penstock.protocols.reading import read, wrong
+from penstock.protocols.tasks import ending_with_its_client
 from penstock.telemetry.logs import logger
 
 log = logger("protocols")
-_T = TypeVar("_T")
 _names = msgspec.json.Decoder(NameRequest)
 NOT_OFFERED = {
     "/api/create": ("POST", "models are not made here; penstock quantize makes smaller ones"),
@@ -122,8 +121,8 @@ class OllamaModels:
             raise Forbidden("this server fetches no models for its clients; run penstock pull on its machine")
         reports = self._puller.pull(name)
         if message.stream is False:
-            return _json(await _task(_last(reports)))
-        first = await _task(_next(reports))
+            return _json(await ending_with_its_client(_last(reports)))
+        first = await ending_with_its_client(_next(reports))
         return HttpResponse(200, b"", JSON_LINES, stream=_lines(first, reports, http.id))
 
     async def not_offered(self, http: HttpRequest) -> HttpResponse:
@@ -166,23 +165,6 @@ async def _last(reports: AsyncIterator[dict[str, Any]]) -> dict[str, Any] | None
 async def _close(reports: AsyncIterator[dict[str, Any]]) -> None:
     if aclose := getattr(reports, "aclose", None):
         await aclose()
-
-
-async def _task(work: Coroutine[Any, Any, _T]) -> _T:
-    """What the work gives, done in a task that ends with whoever waits for it: a generator that is waited for outside
-    of one is not told when its reader leaves."""
-    task = asyncio.get_running_loop().create_task(work)
-    task.add_done_callback(_looked_at)
-    try:
-        return await task
-    finally:
-        task.cancel()
-
-
-def _looked_at(task: asyncio.Task[_T]) -> None:
-    """An error that comes when its client has just left is nobody's."""
-    if not task.cancelled():
-        task.exception()
 
 
 async def _lines(

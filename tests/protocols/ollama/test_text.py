@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import asyncio
+import gc
 import json
 import socket
+import threading
+import time
 from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
 from penstock.core.clock import system_clock
-from penstock.core.errors import ContextExceeded, Overloaded, WorkerLost
+from penstock.core.errors import ContextExceeded, Overloaded, Unavailable, Unloaded, WorkerLost
 from penstock.core.generation import (
     Call,
     CallArguments,
@@ -27,6 +32,7 @@ from penstock.core.generation import (
     Tool,
     Usage,
 )
+from penstock.core.model import State
 from penstock.protocols.ollama.door import OllamaText
 from tests.protocols.scripted import CONTEXT, HELLO, Live, Scripted, live, llm
 from tests.servers import eventually
@@ -179,6 +185,66 @@ def test_asking_for_nothing_loads_and_unloads(served: Live, model: Scripted, pat
         assert (answer["done_reason"], LOADS.pop()) == ("unload", "unload tiny")
     assert served.refusal(path, {"model": "huge"})[0] == 404
     assert len(model.requests) == asked
+
+
+@pytest.mark.parametrize(
+    ("path", "body"), [("/api/chat", CHAT), ("/api/generate", {"model": "tiny", "prompt": "hi", "keep_alive": 0})]
+)
+def test_a_model_that_was_unloaded_is_loaded_first(path: str, body: dict[str, Any]) -> None:
+    tiny, model, log = llm(), Scripted(), list[str]()
+
+    class Sleeper(Lives):
+        async def load(self, name: str) -> None:
+            log.append(f"load {name}")
+            await asyncio.sleep(0.1)
+            assert not model.requests
+            tiny.state = State.READY
+
+    def mount(routes: Any, models: Any) -> None:
+        OllamaText(model, models, system_clock, Sleeper()).mount(routes)
+
+    with live(mount, tiny) as doors:
+        tiny.state = State.UNLOADED
+        for _ in range(2):
+            assert whole(doors, path, body)["eval_count"] == 3
+        assert log == ["load tiny"]
+
+
+def test_a_client_that_leaves_while_a_model_is_loaded(caplog: pytest.LogCaptureFixture) -> None:
+    """Nobody hears that it failed; that is no bug to be logged."""
+    tiny, ended = llm(), threading.Event()
+    tiny.state = State.UNLOADED
+
+    class Fails(Lives):
+        async def load(self, name: str) -> None:
+            await asyncio.sleep(0.2)
+            asyncio.get_running_loop().call_later(0.05, ended.set)
+            raise Unavailable("the model could not be loaded")
+
+    def mount(routes: Any, models: Any) -> None:
+        OllamaText(Scripted(), models, system_clock, Fails()).mount(routes)
+
+    with live(mount, tiny) as doors:
+        with socket.create_connection(("127.0.0.1", doors.port), 10) as client:
+            raw = json.dumps(CHAT).encode()
+            client.sendall(b"POST /api/chat HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(raw) + raw)
+            time.sleep(0.1)
+        assert ended.wait(5)
+        gc.collect()
+    assert "never retrieved" not in caplog.text
+
+
+def test_where_clients_may_not_load_an_unloaded_model_stays_so() -> None:
+    tiny, model = llm(), Scripted((Unloaded("the model is unloaded", retry_after_s=None),))
+    tiny.state = State.UNLOADED
+
+    def mount(routes: Any, models: Any) -> None:
+        OllamaText(model, models, system_clock).mount(routes)
+
+    with live(mount, tiny) as doors:
+        assert doors.refusal("/api/chat", CHAT) == (503, ANY)
+        status, told = doors.refusal("/api/chat", {"model": "tiny", "keep_alive": 0})
+        assert (status, "http.lifecycle" in told["error"]) == (403, True)
 
 
 # --- what is asked for
