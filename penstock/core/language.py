@@ -2,12 +2,24 @@
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
+from msgspec import Meta
 
 GENERATION = "generation"
 EngineName = Literal["auto", "openvino", "llamacpp", "vllm", "transformers"]
+
+_Share = Annotated[float, Meta(ge=0, le=1)]
+_RECOMMENDED: dict[str, tuple[Any, str]] = {
+    "temperature": (Annotated[float, Meta(ge=0, le=2)], "a number from 0 to 2"),
+    "top_p": (_Share, "a number from 0 to 1"),
+    "top_k": (Annotated[int, Meta(ge=-1, le=1_000_000)], "a whole number from 0 (all tokens) to 1000000"),
+    "min_p": (_Share, "a number from 0 to 1"),
+    "repetition_penalty": (Annotated[float, Meta(gt=0, le=10)], "a number over 0 and at most 10"),
+}
+"""What a model may recommend, within what a request may ask for."""
 
 
 class LanguageModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):
@@ -70,3 +82,16 @@ class LanguageModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
         """Memory that one token takes in the key-value cache, in bytes (2 tensors per layer)."""
         each = {"f32": 4, "u8": 1}.get(self.kv_precision, 2)
         return 2 * self.layers * self.kv_heads * self.head_size * each
+
+
+def wrong_default(defaults: Mapping[str, Any]) -> str:
+    """What is wrong with recommended sampling settings, in words; "" when nothing is."""
+    for name, value in defaults.items():
+        if name not in _RECOMMENDED:
+            return f"defaults has no {name[:40]!r}; it takes: {', '.join(_RECOMMENDED)}"
+        kind, takes = _RECOMMENDED[name]
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            return f"defaults.{name} takes {takes}, not {str(value)[:40]}"
+    return ""

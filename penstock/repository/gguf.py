@@ -46,10 +46,9 @@ class Facts:
         value = self._metadata.get(key)
         return value if isinstance(value, bool) else None
 
-    def number(self, key: str) -> int | float | None:
-        """A number, or None."""
-        value = self._metadata.get(key)
-        return value if type(value) in (int, float) and value == value else None
+    def said(self, key: str) -> Any:
+        """Whatever it is; None when it is not said."""
+        return self._metadata.get(key)
 
 
 def describe(path: Path) -> LanguageModel:
@@ -171,6 +170,6 @@ def _rope(facts: Facts, tensors: Sequence[Tensor]) -> str:
 
 
 def _defaults(facts: Facts) -> dict[str, Any]:
-    """Sampling settings that the file recommends, under the names of requests."""
-    found = {name: facts.number(f"general.sampling.{key}") for key, name in SAMPLING.items()}
+    """Sampling settings that the file recommends, under the names of requests; they may be wrong."""
+    found = {name: facts.said(f"general.sampling.{key}") for key, name in SAMPLING.items()}
     return {name: value for name, value in found.items() if value is not None}

@@ -8,8 +8,8 @@ from typing import Any
 
 import msgspec
 
-from penstock.core.errors import ConfigError
-from penstock.core.language import LanguageModel
+from penstock.core.errors import ConfigError, ModelFileError
+from penstock.core.language import LanguageModel, wrong_default
 
 OPTIONS = (
     "engine", "context", "sequences", "kv_precision", "prefix_cache", "chunk", "speculative", "draft_tokens",
@@ -22,7 +22,7 @@ _RANGES = {"context": (0, 2**31), "sequences": (1, 4_096), "chunk": (16, 65_536)
 def overridden(found: LanguageModel, given: Mapping[str, Any]) -> LanguageModel:
     """A language model as its files describe it, with the person's options over it.
 
-    Raises `ConfigError` that names the option.
+    Raises `ConfigError` that names the option, `ModelFileError` for sampling settings of the files that cannot be.
     """
     for name in given:
         if name not in OPTIONS:
@@ -33,6 +33,7 @@ def overridden(found: LanguageModel, given: Mapping[str, Any]) -> LanguageModel:
     except msgspec.ValidationError as error:
         raise ConfigError(f"an option of a language model is wrong: {error}") from error
     _check(model)
+    _check_defaults(model, "defaults" in given)
     return model
 
 
@@ -52,4 +53,15 @@ def _check(model: LanguageModel) -> None:
         raise ConfigError(
             f"context is {model.context}, and this model was trained on {model.trained_context} tokens at most; say "
             "less, or leave it out"
+        )
+
+
+def _check_defaults(model: LanguageModel, given: bool) -> None:
+    wrong = wrong_default(model.defaults)
+    if wrong and given:
+        raise ConfigError(f"an option of a language model is wrong: {wrong}")
+    if wrong:
+        raise ModelFileError(
+            f"the model's files recommend a sampling setting that cannot be: {wrong}; correct it there, or say what "
+            "holds instead: options: {defaults: {}}"
         )

@@ -85,8 +85,27 @@ def test_quantization_is_what_the_tensors_are(tmp_path: Path, file_type: Any, ki
 
 
 def test_what_its_makers_recommend(tmp_path: Path) -> None:
-    given = {"general__sampling__temp": 0.5, "general__sampling__top_k": 20, "general__sampling__top_p": "much"}
+    given = {"general__sampling__temp": 0.5, "general__sampling__top_k": 20}
     assert described(tmp_path, **given).defaults == {"temperature": 0.5, "top_k": 20}
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "reason"),
+    [
+        ("top_p", "much", "defaults.top_p takes a number from 0 to 1, not much"),
+        ("temp", 2.5, "defaults.temperature takes a number from 0 to 2, not 2.5"),
+        ("temp", float("nan"), "not nan"),
+        ("penalty_repeat", 0.0, "over 0 and at most 10"),
+        ("top_k", 0.5, "a whole number"),
+    ],
+)
+def test_a_recommendation_that_cannot_be(tmp_path: Path, key: str, value: Any, reason: str) -> None:
+    changes = {f"general__sampling__{key}": value}
+    path = str(ggufs.write(tmp_path / "m.gguf", ggufs.settings(**changes)))
+    with pytest.raises(ModelFileError, match=reason):
+        resolve(path)
+    spec = resolve(path, options={"defaults": {"top_k": 5}})
+    assert spec.options["defaults"] == {"top_k": 5}
 
 
 @pytest.mark.parametrize(
@@ -130,6 +149,10 @@ def test_a_file_as_a_source(tmp_path: Path) -> None:
         ({"context": 65}, "trained on 64 tokens"),
         ({"sequences": 0}, "sequences takes 1 to"),
         ({"chunk": 1}, "chunk takes 16 to"),
+        ({"defaults": {"temprature": 1}}, "defaults has no 'temprature'; it takes: temperature, top_p"),
+        ({"defaults": {"temperature": 3}}, "defaults.temperature takes a number from 0 to 2, not 3"),
+        ({"defaults": {"top_k": "all"}}, "defaults.top_k takes a whole number"),
+        ({"defaults": 5}, "an option of a language model is wrong"),
         ({"engine": "magic"}, "an option of a language model is wrong"),
         ({"kv_precision": "u4"}, "an option of a language model is wrong"),
     ],

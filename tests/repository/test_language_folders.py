@@ -62,6 +62,14 @@ def test_what_its_makers_recommend(tmp_path: Path) -> None:
     }
 
 
+def test_a_recommendation_that_cannot_be(tmp_path: Path) -> None:
+    for number, wrong in enumerate(({"repetition_penalty": 20}, {"do_sample": True, "top_p": 1.5})):
+        with pytest.raises(ModelFileError, match="recommend a sampling setting that cannot be"):
+            model_of(folder(tmp_path / str(number), **{"generation_config.json": wrong}))
+    with pytest.raises(ModelFileError, match="generation_config"):
+        model_of(folder(tmp_path / "text", **{"generation_config.json": {"top_k": "many"}}))
+
+
 def test_whether_a_text_begins_with_a_token_of_its_own(tmp_path: Path) -> None:
     begins = {**TOKENIZER, "post_processor": BEGINS}
     several = {**TOKENIZER, "post_processor": {"type": "Sequence", "processors": [{"type": "ByteLevel"}, BEGINS]}}

@@ -101,7 +101,7 @@ def check_context(options: Options, served: int | None) -> None:
 def sampling_of(options: Options, logprobs: int | None) -> Sampling:
     """How tokens are chosen. `logprobs`: how many alternatives to show beside each token; None for none at all."""
     predict = options.num_predict
-    repeat = 1.0 if options.repeat_last_n == 0 or options.repeat_penalty is None else options.repeat_penalty
+    repeat = 1.0 if options.repeat_last_n == 0 else options.repeat_penalty
     return Sampling(
         max_tokens=None if predict is None or predict < 0 else predict,
         temperature=options.temperature,

@@ -75,7 +75,7 @@ def sampling_of(fields: SamplingFields, max_tokens: int | None, logprobs: int | 
         seed=limits.seed_of(fields.seed),
         presence_penalty=fields.presence_penalty or 0.0,
         frequency_penalty=fields.frequency_penalty or 0.0,
-        repetition_penalty=fields.repetition_penalty or 1.0,
+        repetition_penalty=fields.repetition_penalty,
         stop=limits.stops_of(fields.stop),
         stop_token_ids=tuple(fields.stop_token_ids or ()),
         ignore_eos=bool(fields.ignore_eos),

@@ -15,8 +15,9 @@ from penstock.runtimes.generation.engines import choice
 
 _Able = Callable[[Capabilities], bool]
 _NAMED = 8
-PLAIN = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0}
+PLAIN = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 """How tokens are chosen where neither the request nor the model says."""
+LEAST_SHARE = 1e-6
 
 
 def refuse(message: str, param: str | None = None) -> NoReturn:
@@ -67,7 +68,7 @@ class Checks:
         if asked.presence_penalty or asked.frequency_penalty:
             param = "presence_penalty" if asked.presence_penalty else "frequency_penalty"
             need(lambda can: can.penalties, "apply presence and frequency penalties", param)
-        if asked.repetition_penalty != 1.0:
+        if asked.repetition_penalty not in (None, 1.0):
             need(lambda can: can.repetition_penalty, "apply a repetition penalty", "repetition_penalty")
         if asked.min_tokens:
             need(lambda can: can.min_tokens, "put off the end of an answer", "min_tokens")
@@ -118,8 +119,11 @@ class Checks:
 
     def _defaults(self, asked: Sampling) -> dict[str, Any]:
         """What the request leaves open. What the model recommends and the engine cannot do does not hold."""
-        recommended = dict(self._model.defaults) if self._can.min_p else {**self._model.defaults, "min_p": 0.0}
+        able = {"min_p": self._can.min_p, "repetition_penalty": self._can.repetition_penalty}
+        recommended = {name: value for name, value in self._model.defaults.items() if able.get(name, True)}
         own = {name: recommended.get(name, value) for name, value in PLAIN.items()}
+        # As requests are read: -1 stands for all tokens, and one token is left of a share of 0.
+        own |= {"top_k": max(own["top_k"], 0), "top_p": max(own["top_p"], LEAST_SHARE)}
         return {name: value for name, value in own.items() if getattr(asked, name) is None}
 
 

@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.core.errors import BadInput, ConfigError, ModelFailed, ModelFileError, PenstockError
 from penstock.core.generation import EngineStats, Event, Generated, Generation, Started, Text, Usage
-from penstock.core.language import GENERATION, LanguageModel
+from penstock.core.language import GENERATION, LanguageModel, wrong_default
 from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature
 from penstock.runtimes.generation.arrivals import Arrival, Arrivals
@@ -210,6 +210,8 @@ def description(spec: ModelSpec) -> LanguageModel:
         model = msgspec.convert(spec.options, LanguageModel)
     except msgspec.ValidationError as error:
         raise ConfigError(f"the options describe no language model: {error}") from error
+    if wrong := wrong_default(model.defaults):
+        raise ConfigError(f"the options describe no language model: {wrong}")
     if model.context < 1:
         raise ModelFileError("the model's context is not known; its setting `context` can say it (tokens)")
     return model

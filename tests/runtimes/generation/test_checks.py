@@ -6,11 +6,14 @@ import time
 from collections.abc import Iterator
 from typing import Any
 
+import msgspec
 import pytest
 
 from penstock.core.errors import BadInput, ConfigError, ContextExceeded, ModelFileError
 from penstock.core.generation import Generation, Message, Sampling
+from penstock.core.language import wrong_default
 from penstock.core.model import ModelSpec
+from penstock.protocols.generation import limits
 from penstock.runtimes.generation.choice import installed
 from penstock.runtimes.generation.contract import Capabilities
 from penstock.runtimes.generation.engines import choice
@@ -199,13 +202,52 @@ def test_what_the_model_recommends_holds_where_the_request_is_silent() -> None:
     assert (second.temperature, second.top_p, second.top_k) == (0.0, 0.5, 20)
 
 
+def test_a_recommended_repetition_penalty_is_obeyed_unless_the_request_says_another() -> None:
+    engine = ScriptedEngine(ids(PROMPT))
+    made = runtime(engine, defaults={"repetition_penalty": 1.3})
+    ask(made, plain(), plain(repetition_penalty=1.0), plain(repetition_penalty=1.1))
+    assert [sequence.sampling.repetition_penalty for sequence in engine.submitted] == [1.3, 1.0, 1.1]
+    ask(runtime(silent := ScriptedEngine(ids(PROMPT))), plain())
+    assert silent.submitted[0].sampling.repetition_penalty == 1.0
+
+
+def test_what_the_engine_cannot_do_is_not_recommended() -> None:
+    engine = ScriptedEngine(ids(PROMPT), can=NOTHING)
+    ask(runtime(engine, defaults={"repetition_penalty": 1.3, "min_p": 0.2}), plain())
+    sampling = engine.submitted[0].sampling
+    assert (sampling.repetition_penalty, sampling.min_p) == (1.0, 0.0)
+
+
+def test_recommendations_are_read_as_requests_are() -> None:
+    engine = ScriptedEngine(ids(PROMPT))
+    ask(runtime(engine, defaults={"top_k": -1, "top_p": 0}), plain())
+    sampling = engine.submitted[0].sampling
+    assert sampling.top_k == 0
+    assert sampling.top_p == limits.top_p_of(0.0)
+
+
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [("temperature", limits.Temperature), ("top_p", limits.Share), ("top_k", limits.TopK), ("min_p", limits.Share),
+     ("repetition_penalty", limits.Repetition)],
+)  # fmt: skip
+def test_a_model_may_recommend_what_a_request_may_ask_for(name: str, kind: Any) -> None:
+    for value in (-2, -1, -0.1, 0, 1e-9, 0.5, 1, 1.01, 2, 2.01, 10, 10.1, 10**6, 10**6 + 1, float("nan"), True, "1"):
+        try:
+            msgspec.convert(value, kind)
+        except msgspec.ValidationError:
+            assert f"defaults.{name} takes" in wrong_default({name: value}), value
+        else:
+            assert not wrong_default({name: value}), value
+
+
 def test_one_bad_request_harms_no_other(made: LanguageRuntime) -> None:
     bad, good = ask(made, Generation(prompt=(10**6,)), plain())
     assert isinstance(bad[0], BadInput)
     assert told(good)["text"] == PROMPT
 
 
-@pytest.mark.parametrize("options", [{"context": "long"}, {"unknown": 1}])
+@pytest.mark.parametrize("options", [{"context": "long"}, {"unknown": 1}, {"context": 9, "defaults": {"top_p": 2}}])
 def test_options_that_describe_no_model(options: dict[str, Any]) -> None:
     with pytest.raises(ConfigError):
         LanguageRuntime().load(ModelSpec(name="m", runtime="llm", path="m", options=options))

@@ -134,7 +134,7 @@ def _clipped(logprob: float) -> float:
 
 
 def _penalized(sampling: Sampling) -> bool:
-    return bool(sampling.presence_penalty or sampling.frequency_penalty or sampling.repetition_penalty != 1.0)
+    return bool(sampling.presence_penalty or sampling.frequency_penalty or (sampling.repetition_penalty or 1.0) != 1.0)
 
 
 def _chain(library: Any, network: Network, sampling: Sampling) -> tuple[Any, Any]:
@@ -144,8 +144,9 @@ def _chain(library: Any, network: Network, sampling: Sampling) -> tuple[Any, Any
     if sampling.logit_bias:
         library.llama_sampler_chain_add(chain, _bias(library, size, sampling.logit_bias))
     repetition = None
-    if sampling.repetition_penalty != 1.0:
-        repetition = library.llama_sampler_init_penalties(size, window, sampling.repetition_penalty, 0.0, 0.0)
+    penalty = sampling.repetition_penalty or 1.0
+    if penalty != 1.0:
+        repetition = library.llama_sampler_init_penalties(size, window, penalty, 0.0, 0.0)
         library.llama_sampler_chain_add(chain, repetition)
     if sampling.presence_penalty or sampling.frequency_penalty:
         frequency, presence = sampling.frequency_penalty, sampling.presence_penalty

@@ -27,7 +27,7 @@ def config(genai: Any, sampling: Sampling, room: int, ends: Collection[int]) -> 
     chosen = genai.GenerationConfig()
     try:
         _limit(chosen, sampling, sampling.max_tokens or room, ends)
-        chosen.repetition_penalty = sampling.repetition_penalty
+        chosen.repetition_penalty = sampling.repetition_penalty or 1.0
         chosen.presence_penalty = sampling.presence_penalty
         chosen.frequency_penalty = sampling.frequency_penalty
         chosen.logprobs = 0 if sampling.logprobs is None else 1

@@ -27,6 +27,7 @@ class Sampler:
         self._device = device
         self._matcher = matcher
         self._bias = sampling.logit_bias
+        self._penalty = sampling.repetition_penalty or 1.0
         self._random = self._generator() if sampling.temperature else None
 
     @property
@@ -34,7 +35,7 @@ class Sampler:
         """Whether the likeliest token is the next, with nothing else to look at."""
         asked = self._sampling
         waits = asked.min_tokens > self._counts.total()
-        changes = self._bias or asked.presence_penalty or asked.frequency_penalty or asked.repetition_penalty != 1.0
+        changes = self._bias or asked.presence_penalty or asked.frequency_penalty or self._penalty != 1.0
         return not (asked.temperature or self._matcher or waits or changes or asked.logprobs is not None)
 
     def _generator(self) -> Any:
@@ -60,10 +61,10 @@ class Sampler:
         asked = self._sampling
         if self._bias:
             scores[list(self._bias)] += torch.tensor(list(self._bias.values()), device=scores.device)
-        if asked.repetition_penalty != 1.0:
+        if self._penalty != 1.0:
             seen = torch.tensor(sorted(self._prompt | self._counts.keys()), device=scores.device)
             found = scores[seen]
-            worse, better = found * asked.repetition_penalty, found / asked.repetition_penalty
+            worse, better = found * self._penalty, found / self._penalty
             scores[seen] = torch.where(found < 0, worse, better)
         if self._counts and (asked.presence_penalty or asked.frequency_penalty):
             counts = torch.tensor(list(self._counts.values()), device=scores.device, dtype=scores.dtype)

@@ -25,7 +25,7 @@ def parameters(library: Any, sampling: Sampling, room: int, eos: tuple[int, ...]
         seed=sampling.seed,
         presence_penalty=sampling.presence_penalty,
         frequency_penalty=sampling.frequency_penalty,
-        repetition_penalty=sampling.repetition_penalty,
+        repetition_penalty=sampling.repetition_penalty or 1.0,
         stop_token_ids=list(ends),
         ignore_eos=sampling.ignore_eos,
         logprobs=sampling.logprobs,
