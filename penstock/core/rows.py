@@ -6,7 +6,7 @@ one row is the value of the only input, or a dict from input name to value.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import NoneType
 from typing import Any
 
@@ -221,16 +221,19 @@ def _text(value: Any) -> Any:
     return [_text(item) for item in value] if isinstance(value, list) else value
 
 
-def tensors_to_rows(signature: Signature, outputs: Tensors, *, wide: int | None = None) -> list[Any]:
+def tensors_to_rows(
+    signature: Signature, outputs: Tensors, *, wide: int | None = None, plain: Callable[[Tensor], Any] = to_json
+) -> list[Any]:
     """One value per row: the only output's value, or a dict from output name to value.
 
     Values take the form that the signature gives their output (see `TensorSpec.form`). `wide`: numeric rows of at
     least so many values stay arrays (C-contiguous), for an encoder that takes them; None: none do.
+    `plain`: makes nested lists of the others.
     """
-    values = {name: to_json(tensor) if wide is None else _values(tensor, wide) for name, tensor in outputs.items()}
+    values = {n: plain(tensor) if wide is None else _values(tensor, wide, plain) for n, tensor in outputs.items()}
     for spec in signature.outputs:
         if spec.form != "plain" and spec.name in values:
-            values[spec.name] = _formed(spec, to_json(outputs[spec.name]))
+            values[spec.name] = _formed(spec, plain(outputs[spec.name]))
     if not signature.batched:
         return [next(iter(values.values())) if len(values) == 1 else values]
     if len(values) == 1:
@@ -239,11 +242,11 @@ def tensors_to_rows(signature: Signature, outputs: Tensors, *, wide: int | None 
     return [dict(zip(names, row, strict=True)) for row in zip(*values.values(), strict=True)]
 
 
-def _values(tensor: Tensor, wide: int) -> Any:
+def _values(tensor: Tensor, wide: int, plain: Callable[[Tensor], Any]) -> Any:
     array = tensor.array
     if array.ndim > 1 and array[:1].size >= wide and tensor.datatype not in ("BYTES", "BF16"):
         return list(np.ascontiguousarray(array))
-    return to_json(tensor)
+    return plain(tensor)
 
 
 def _formed(spec: TensorSpec, rows: list[Any]) -> list[Any]:
