@@ -7,12 +7,16 @@ from typing import Any
 
 import msgspec
 
+from penstock.core.errors import BadInput
 from penstock.core.generation import Call, Generation, Message, Sampling, Tool
 from penstock.protocols.anthropic.messages import (
     Block,
     CountRequest,
+    DocumentBlock,
+    ImageBlock,
     MessagesRequest,
     OutputConfig,
+    RedactedThinkingBlock,
     TextBlock,
     ThinkingBlock,
     ToolChoice,
@@ -147,11 +151,13 @@ class Talk:
             return Message(role, block.text)  # type: ignore[arg-type]
         if isinstance(block, ToolResultBlock):
             return self._result(role, block, where)
+        if isinstance(block, ImageBlock | DocumentBlock):
+            raise _no_text(block, where)
         if role != "assistant":
             raise wrong("messages", f"{where}: only the assistant's messages have such blocks")
         if isinstance(block, ThinkingBlock):
             return Message("assistant", reasoning=block.thinking)
-        return self._call(block)
+        return Message("assistant") if isinstance(block, RedactedThinkingBlock) else self._call(block)
 
     def _call(self, block: ToolUseBlock) -> Message:
         self._called[block.id] = block.name
@@ -164,10 +170,21 @@ class Talk:
         name = self._called.get(block.tool_use_id)
         if name is None:
             raise wrong("messages", f"{where}.tool_use_id answers no tool_use of the messages before it")
-        text = joined(block.content or "")
+        text = joined(block.content or "", f"{where}.content")
         return Message("tool", f"Error: {text}" if block.is_error else text, call_id=block.tool_use_id, name=name)
 
 
-def joined(content: str | list[TextBlock]) -> str:
-    """The text of a text, or of blocks."""
-    return content if isinstance(content, str) else "\n".join(block.text for block in content)
+def joined(content: str | Sequence[TextBlock | ImageBlock | DocumentBlock], where: str = "") -> str:
+    """The text of a text, or of blocks. Raises `BadInput` for blocks of another kind; `where` names them."""
+    return content if isinstance(content, str) else "\n".join(_text(b, f"{where}[{i}]") for i, b in enumerate(content))
+
+
+def _text(block: TextBlock | ImageBlock | DocumentBlock, where: str) -> str:
+    if not isinstance(block, TextBlock):
+        raise _no_text(block, where)
+    return block.text
+
+
+def _no_text(block: ImageBlock | DocumentBlock, where: str) -> BadInput:
+    kind = "an image" if isinstance(block, ImageBlock) else "a document"
+    return wrong("messages", f"{where} is {kind}: models here read text only; send what it says as a text block")

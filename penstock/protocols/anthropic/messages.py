@@ -11,8 +11,8 @@ from penstock.protocols.reading import read, wrong
 
 FIELDS = {
     "model": "the name of a served model",
-    "messages": 'a list of {"role", "content"}, with text as content or blocks of text, tool_use, tool_result and '
-    "thinking; images and documents are not read",
+    "messages": 'a list of {"role", "content"}, with text as content or blocks of text, tool_use, tool_result, '
+    "thinking and redacted_thinking",
     "max_tokens": "how many tokens to generate at most, 1 to 1000000",
     "system": "a text, or a list of text blocks",
     "stream": "true for events as they come",
@@ -55,6 +55,21 @@ class ThinkingBlock(msgspec.Struct, tag="thinking", forbid_unknown_fields=True):
     signature: str = ""
 
 
+class RedactedThinkingBlock(msgspec.Struct, tag="redacted_thinking", forbid_unknown_fields=True):
+    """Thoughts that only Anthropic's servers can read: a conversation that began there may have them. No model here
+    could, so they are left out, as clients may expect of thoughts that are not the model's own."""
+
+    data: str
+
+
+class ImageBlock(msgspec.Struct, tag="image"):
+    """A picture, which no model here reads; known, so that its refusal can say so."""
+
+
+class DocumentBlock(msgspec.Struct, tag="document"):
+    """A file, likewise."""
+
+
 class ToolUseBlock(msgspec.Struct, tag="tool_use", forbid_unknown_fields=True):
     """A call that the model made."""
 
@@ -70,13 +85,13 @@ class ToolResultBlock(msgspec.Struct, tag="tool_result", forbid_unknown_fields=T
     """What a call gave."""
 
     tool_use_id: str
-    content: str | list[TextBlock] | None = None
+    content: str | list[TextBlock | ImageBlock | DocumentBlock] | None = None
     is_error: bool | None = None
     cache_control: Any = None
     toolset_name: str | None = None
 
 
-Block = TextBlock | ThinkingBlock | ToolUseBlock | ToolResultBlock
+Block = TextBlock | ThinkingBlock | RedactedThinkingBlock | ToolUseBlock | ToolResultBlock | ImageBlock | DocumentBlock
 
 
 class Turn(msgspec.Struct, forbid_unknown_fields=True):

@@ -32,6 +32,14 @@ from tests.servers import eventually
 ASK: dict[str, Any] = {"model": "tiny", "max_tokens": 16, "messages": [{"role": "user", "content": "hi"}]}
 SCHEMA = {"type": "object", "properties": {"x": {"type": "integer"}}, "required": ["x"]}
 TOOLS = [{"name": "double", "description": "Doubles.", "input_schema": SCHEMA}, {"name": "now", "input_schema": {}}]
+CALLED = [
+    *ASK["messages"],
+    {"role": "assistant", "content": [{"type": "tool_use", "id": "t", "name": "now", "input": {}}]},
+]
+SOURCE = {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}
+IMAGE = {"type": "image", "source": SOURCE, "cache_control": {"type": "ephemeral"}}
+DOCUMENT = {"type": "document", "source": {**SOURCE, "media_type": "application/pdf"}, "title": "t"}
+REDACTED = {"type": "redacted_thinking", "data": "EmwKAhgBEgy3va3pzix/LafPsn4a"}
 EVERYTHING = (
     Started(9, 4),
     Reasoning(0, "hm"),
@@ -65,6 +73,10 @@ def served(model: Scripted) -> Iterator[Live]:
 @pytest.fixture(autouse=True)
 def _hello(model: Scripted) -> None:
     model.steps = HELLO
+
+
+def result(*content: dict[str, Any]) -> dict[str, Any]:
+    return {"type": "tool_result", "tool_use_id": "t", "content": list(content)}
 
 
 def ask(**changes: Any) -> dict[str, Any]:
@@ -236,7 +248,9 @@ def test_settings_reach_the_model(served: Live, model: Scripted) -> None:
 def test_a_conversation_with_tools_in_our_words(served: Live, model: Scripted) -> None:
     cached = {"cache_control": {"type": "ephemeral"}}
     blocks = [
+        REDACTED,
         {"type": "thinking", "thinking": "4?", "signature": "s"},
+        REDACTED,
         {"type": "text", "text": "I double.", "citations": None},
         {"type": "tool_use", "id": "t1", "name": "double", "input": {"x": 4}},
         {"type": "tool_use", "id": "t2", "name": "now", "input": {}},
@@ -303,7 +317,16 @@ def test_a_schema_for_the_answer(served: Live, model: Scripted) -> None:
         ({"messages": [{"role": "user", "content": None}]}, r"messages[0].content"),
         ({"messages": [{"role": "bot", "content": "a"}]}, r"messages[0].role"),
         ({"messages": [{"role": "user", "content": []}]}, r"messages[0].content is empty"),
-        ({"messages": [{"role": "user", "content": [{"type": "image", "source": {}}]}]}, "images and documents"),
+        (
+            {"messages": [{"role": "user", "content": [IMAGE]}]},
+            "messages[0].content[0] is an image: models here read text",
+        ),
+        ({"messages": [{"role": "user", "content": [DOCUMENT]}]}, "messages[0].content[0] is a document"),
+        (
+            {"messages": [*CALLED, {"role": "user", "content": [result(IMAGE)]}]},
+            "messages[2].content[0].content[0] is an",
+        ),
+        ({"messages": [{"role": "user", "content": [REDACTED]}]}, "only the assistant's"),
         ({"messages": [*ASK["messages"], {"role": "assistant", "content": "He"}]}, "last message is the assistant's"),
         (
             {"messages": [{"role": "user", "content": [{"type": "tool_use", "id": "a", "name": "b", "input": {}}]}]},
