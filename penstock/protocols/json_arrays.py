@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import numpy as np
 import orjson
 
-from penstock.core.tensors import Tensors
+from penstock.core.rows import to_json
+from penstock.core.tensors import Tensor, Tensors
 
 WIDE = 32
 """Numbers from which an array is written faster as a whole than one by one."""
@@ -22,6 +24,15 @@ _WITHOUT = ("BYTES", "BF16")
 def encode(message: Any) -> bytes:
     """JSON of plain values and numeric arrays (C-contiguous, little-endian). NaN and infinities become null."""
     return orjson.dumps(message, option=orjson.OPT_SERIALIZE_NUMPY)
+
+
+def shortest(tensor: Tensor) -> Any:
+    """Nested lists of plain values like `to_json`'s, but a float32 is the number with the fewest digits that reads back
+    as the same: 0.1, where widening makes 0.10000000149011612. What is no number is None."""
+    array = tensor.array
+    if tensor.datatype != "FP32":
+        return to_json(tensor)
+    return orjson.loads(encode(np.ascontiguousarray(array) if array.ndim else array[()]))
 
 
 def count(outputs: Tensors) -> int:

@@ -115,7 +115,7 @@ def read(body: bytes | bytearray, signature: Signature) -> tuple[PredictRequest,
 
 def answer(signature: Signature, outputs: Tensors, meta: Meta, wide: int | None) -> bytes:
     """The body: one output value per row, or an object of values when the model has several outputs."""
-    rows = tensors_to_rows(signature, outputs, wide=wide)
+    rows = tensors_to_rows(signature, outputs, wide=wide, plain=json_arrays.shortest)
     return json_arrays.encode({"model": meta.model, "version": meta.version, "outputs": rows})
 
 

@@ -174,6 +174,13 @@ def test_the_page_holds_nothing_that_a_model_says() -> None:
     assert body(Doors(*served()).ask("GET", "/docs")) == body(Doors().ask("GET", "/docs"))
 
 
-def test_home_leads_to_the_page() -> None:
-    response = Doors().ask("GET", "/")
+def test_home_leads_browsers_to_the_page() -> None:
+    response = Doors().ask("GET", "/", accept="text/html,application/xhtml+xml,*/*;q=0.8")
     assert (response.status, header(response, "location")) == (307, "docs")
+
+
+@pytest.mark.parametrize("accept", [{}, {"accept": "*/*"}, {"accept": "application/json"}])
+def test_home_is_well_for_whoever_only_looks(accept: dict[str, str]) -> None:
+    there, looked = (Doors().ask(method, "/", **accept) for method in ("GET", "HEAD"))
+    assert (there.status, json.loads(body(there))["docs"]) == (200, "docs")
+    assert (looked.status, body(looked), looked.headers[:-1]) == (200, b"", there.headers[:-1])

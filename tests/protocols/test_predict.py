@@ -14,6 +14,7 @@ from tests.protocols.doors import IRIS, Doors, body, view
 
 COLUMNS = Signature((TensorSpec("age", "INT64", (-1,)), TensorSpec("job", "BYTES", (-1,), optional=True)))
 TEXT = Signature((TensorSpec("text", "BYTES", (-1,)),))
+OIP = {"inputs": [{"name": "x", "shape": [2], "datatype": "FP32", "data": [1, 2]}]}
 ROW = {"inputs": [[1, 2, 3, 4]]}
 
 
@@ -48,6 +49,24 @@ def test_rows_of_several_inputs_may_be_lists_and_leave_out_optional_columns() ->
 
 def test_outputs_may_be_chosen() -> None:
     assert ask(doors_for(COLUMNS), {"inputs": [[39, "clerk"]], "outputs": ["job"]})[1]["outputs"] == ["clerk"]
+
+
+@pytest.mark.parametrize("width", [1, 3, 40])
+def test_numbers_have_no_more_digits_than_they_need(width: int) -> None:
+    signature = Signature((TensorSpec("x", "FP32", (-1,)),), (TensorSpec("y", "FP32", (-1, width)),))
+    doors = Doors(view("m", signature), answer=lambda _: {"y": Tensor.of(np.full((2, width), 0.1, np.float32))})
+    for path, message in (("/models/m/predict", {"inputs": [1, 2]}), ("/v2/models/m/infer", OIP)):
+        response = doors.ask("POST", path, json.dumps(message).encode())
+        assert response.status == 200
+        assert b"0.1" in body(response)
+        assert b"0.10" not in body(response)
+
+
+def test_a_label_has_no_more_digits_than_it_needs() -> None:
+    scores = TensorSpec("p", "FP32", (-1, 2), labels=("a", "b"), form="object")
+    signature = Signature((TensorSpec("x", "FP32", (-1,)),), (scores,))
+    doors = Doors(view("m", signature), answer=lambda _: {"p": Tensor.of(np.array([[0.1, 0.9]], np.float32))})
+    assert ask(doors, {"inputs": [1]})[1]["outputs"] == [{"a": 0.1, "b": 0.9}]
 
 
 def test_nan_is_null() -> None:

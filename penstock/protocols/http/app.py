@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from itertools import count
 
 from penstock.core.clock import system_clock
-from penstock.core.errors import BadInput, Cancelled, Forbidden, Internal, PenstockError, Unavailable
+from penstock.core.errors import BadInput, Cancelled, Forbidden, Internal, PenstockError, Unavailable, Unsupported
 from penstock.protocols.aside import aside
 from penstock.protocols.http import encoding, wire
 from penstock.protocols.http.errors import error_response
@@ -85,14 +85,10 @@ class HttpApp:
         if isinstance(error, Unavailable):
             self._shed(request, error)
         elif error.status >= 500 or error.detail:
-            log.error(
-                "request_failed",
-                request_id=request.id,
-                code=error.code,
-                status=error.status,
-                reason=error.message,
-                detail=error.detail,
-            )
+            # What is not offered here is no fault of the server's.
+            say = log.info if isinstance(error, Unsupported) else log.error
+            told = {"code": error.code, "status": error.status, "reason": error.message, "detail": error.detail}
+            say("request_failed", request_id=request.id, **told)
         self.errors[error.code] += 1
         return error_response(error, request.id, request.path)
 

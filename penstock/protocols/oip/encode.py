@@ -58,7 +58,7 @@ def _json_output(name: str, tensor: Tensor) -> OutputTensor:
     if datatype in _PLAIN and array.size >= json_arrays.WIDE:
         data = msgspec.Raw(json_arrays.encode(array.ravel()))
     elif datatype in _PLAIN:
-        data = array.ravel().tolist()
+        data = json_arrays.shortest(Tensor(datatype, array.ravel()))
     elif datatype == "BYTES":
         data = to_json(Tensor(datatype, array.reshape(-1)))
     else:

@@ -22,6 +22,7 @@ from penstock.core.generation import (
     Usage,
 )
 from penstock.core.reply import Meta
+from penstock.protocols.generation.logprobs import shown
 
 Line = dict[str, Any]
 Shape = Literal["chat", "generate"]
@@ -143,6 +144,6 @@ def _text(part: Line) -> str:
 
 
 def _logprob(token: TokenLogprob) -> Line:
-    top = [{"token": text, "logprob": logprob, "bytes": list(raw)} for text, raw, logprob in token.top]
-    told = {"token": token.token, "logprob": token.logprob, "bytes": list(token.raw)}
+    top = [{"token": text, "logprob": shown(logprob), "bytes": list(raw)} for text, raw, logprob in token.top]
+    told = {"token": token.token, "logprob": shown(token.logprob), "bytes": list(token.raw)}
     return told | ({"top_logprobs": top} if top else {})

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from penstock.core.generation import TokenLogprob, Usage
+from penstock.protocols.generation.logprobs import shown
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:
@@ -44,4 +45,4 @@ def logprobs_of(tokens: Iterable[TokenLogprob]) -> list[dict[str, Any]]:
 
 
 def _token(token: str, raw: bytes, logprob: float) -> dict[str, Any]:
-    return {"token": token, "logprob": logprob, "bytes": list(raw)}
+    return {"token": token, "logprob": shown(logprob), "bytes": list(raw)}

@@ -205,9 +205,13 @@ def test_without_a_puller_nobody_pulls() -> None:
 @pytest.mark.parametrize(
     ("method", "path"), [("POST", "/api/create"), ("DELETE", "/api/delete"), ("POST", "/api/push")]
 )
-def test_what_only_ollama_does_is_named(served: Live, method: str, path: str) -> None:
+def test_what_only_ollama_does_is_named(
+    served: Live, method: str, path: str, capsys: pytest.CaptureFixture[str]
+) -> None:
     status, _, raw = served.ask(method, path, {"model": "tiny"})
     assert (status, path in json.loads(raw)["error"]) == (501, True)
+    logged = json.loads(capsys.readouterr().err.splitlines()[-1])
+    assert (logged["event"], logged["level"], logged["status"]) == ("request_failed", "info", 501)
 
 
 def test_embed(served: Live) -> None:

@@ -15,6 +15,7 @@ from penstock.core.errors import ModelFailed, Overloaded
 from penstock.core.generation import Generated, Generation, Sampling, Started, Stopped, Text, TokenLogprob, Usage
 from penstock.core.reply import Reply
 from penstock.core.request import Request
+from penstock.protocols.reading import wrong
 from tests.protocols.openai.live import data_of, openai_doors
 from tests.protocols.scripted import HELLO, Live, Scripted
 from tests.servers import eventually
@@ -164,6 +165,20 @@ def test_log_probabilities_in_the_old_shape(server: Live, model: Scripted) -> No
     pieces = [c["choices"][0]["logprobs"] for c in data_of(raw)[:2]]
     assert {key: pieces[0][key] + pieces[1][key] for key in expected} == expected
     assert server.json(PATH, ask(logprobs=0))["choices"][0]["logprobs"]["top_logprobs"] is None
+
+
+def test_digits_that_are_noise_are_not_shown(server: Live, model: Scripted) -> None:
+    token = TokenLogprob("A", b"A", -0.10000000149011612, (("B", b"B", -1234.5678901234),))
+    model.steps = (Started(5), Text(0, "A", (token,)), Stopped(0, "stop"), Generated(Usage(5, 0, 1)))
+    shown = server.json(PATH, ask(logprobs=1))["choices"][0]["logprobs"]
+    assert (shown["token_logprobs"], shown["top_logprobs"]) == ([-0.1], [{"B": -1234.568, "A": -0.1}])
+
+
+def test_log_probabilities_that_the_engine_has_not_blame_the_field_that_asked(server: Live, model: Scripted) -> None:
+    model.steps = (wrong("top_logprobs", "the engine cannot show 3 alternatives"),)
+    for prompt in ("A", ["A", "B"]):
+        status, told = server.refusal(PATH, ask(prompt, logprobs=3))
+        assert (status, told["error"]["param"]) == (400, "logprobs")
 
 
 def test_echo(server: Live, model: Scripted) -> None:

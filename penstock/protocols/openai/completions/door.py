@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import msgspec
 
+from penstock.core.errors import BadInput
 from penstock.core.generation import Generation
 from penstock.protocols.aside import HEAVY, aside
 from penstock.protocols.generation.answers import collect
@@ -44,6 +45,11 @@ class Completions:
 
     async def _asked(self, http: HttpRequest, message: CompletionRequest, generations: list[Generation]) -> Source:
         model, timeout_ms, priority = message.model, message.timeout_ms, message.priority
-        if len(generations) > 1:
-            return await self._asker.ask_all(http, model, generations, timeout_ms=timeout_ms, priority=priority)
-        return await self._asker.ask(http, model, generations[0], timeout_ms=timeout_ms, priority=priority)
+        try:
+            if len(generations) > 1:
+                return await self._asker.ask_all(http, model, generations, timeout_ms=timeout_ms, priority=priority)
+            return await self._asker.ask(http, model, generations[0], timeout_ms=timeout_ms, priority=priority)
+        except BadInput as error:
+            # What chats ask for in two fields is one here.
+            error.param = "logprobs" if error.param == "top_logprobs" else error.param
+            raise

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from penstock.core.generation import TokenLogprob
+from penstock.protocols.generation.logprobs import shown
 from penstock.protocols.openai.completions.request import CompletionRequest
 
 
@@ -20,7 +21,7 @@ class Positions:
 
     def of(self, text: str, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
         """The next piece of text with its tokens."""
-        values: list[float | None] = [token.logprob for token in tokens]
+        values: list[float | None] = [shown(token.logprob) for token in tokens]
         tops: list[dict[str, float] | None] = [_alternatives(token) for token in tokens]
         if self._first and tokens:
             values[0], tops[0], self._first = None, None, False
@@ -45,4 +46,4 @@ class Positions:
 
 def _alternatives(token: TokenLogprob) -> dict[str, float]:
     """The likeliest tokens and the one that was chosen."""
-    return {text: logprob for text, _, logprob in token.top} | {token.token: token.logprob}
+    return {text: shown(logprob) for text, _, logprob in token.top} | {token.token: shown(token.logprob)}
