@@ -7,12 +7,12 @@ from collections import deque
 from pathlib import Path
 from typing import Any
 
-from penstock.core.errors import BadInput, ContextExceeded, ModelFileError
+from penstock.core.errors import BadInput, ModelFileError
 from penstock.core.generation import EngineStats, Sampling
 from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
 from penstock.runtimes.generation.contract import Capabilities, Progress, Tokenizer
-from penstock.runtimes.generation.engines import engine_options, llamacpp_adapters
+from penstock.runtimes.generation.engines import engine_options, fits, llamacpp_adapters
 from penstock.runtimes.generation.engines.llamacpp_guesses import Draft, Guesser, Lookup, Wish
 from penstock.runtimes.generation.engines.llamacpp_network import Network, Size
 from penstock.runtimes.generation.engines.llamacpp_options import LlamaCppOptions
@@ -58,7 +58,7 @@ class LlamaCppEngine:
 
     def submit(self, id: int, prompt: list[int], sampling: Sampling, grammar: str = "", adapter: str = "") -> None:
         """Adds a sequence; it waits for a free place."""
-        self._check(prompt, sampling)
+        fits.check(prompt, sampling, self._network.vocabulary, self._model.context)
         if adapter and adapter not in self._adapters:
             raise BadInput(f"the model has no adapter {adapter!r}")
         ends = self._ends(bool(grammar)) if not sampling.ignore_eos else frozenset()
@@ -72,21 +72,6 @@ class LlamaCppEngine:
         """Tokens that end an answer. A grammar's end is any that llama.cpp takes for one."""
         named = frozenset(self._model.eos)
         return named | self._library_ends if grammar or not named else named
-
-    def _check(self, prompt: list[int], sampling: Sampling) -> None:
-        size, context = self._network.vocabulary, self._model.context
-        if not prompt:
-            raise BadInput("the prompt is empty")
-        if min(prompt) < 0 or max(prompt) >= size:
-            raise BadInput(f"the prompt has token ids that the model has not; they go from 0 to {size - 1}")
-        if not all(0 <= token < size for token in sampling.logit_bias):
-            raise BadInput(f"logit_bias has token ids that the model has not; they go from 0 to {size - 1}")
-        asked = sampling.max_tokens or 1
-        if len(prompt) + asked > context:
-            raise ContextExceeded(
-                f"the prompt's {len(prompt)} tokens and the {asked} asked for are more than the context of "
-                f"{context} tokens"
-            )
 
     def cancel(self, id: int) -> None:
         """Drops a sequence; its place is free at once."""

@@ -8,13 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from penstock.core.errors import BadInput, ContextExceeded
+from penstock.core.errors import BadInput
 from penstock.core.generation import EngineStats, Sampling
 from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
 from penstock.runtimes.generation.allocator import give_back_large
 from penstock.runtimes.generation.contract import Capabilities, Progress, Tokenizer
-from penstock.runtimes.generation.engines import openvino_sampling, openvino_settings
+from penstock.runtimes.generation.engines import fits, openvino_sampling, openvino_settings
 from penstock.runtimes.generation.engines.openvino_adapters import Adapters
 from penstock.runtimes.generation.engines.openvino_guesses import guessed
 from penstock.runtimes.generation.engines.openvino_prompts import Waiting, plan
@@ -78,7 +78,7 @@ class OpenvinoEngine:
     def submit(self, id: int, prompt: list[int], sampling: Sampling, grammar: str = "", adapter: str = "") -> None:
         """Adds a sequence, once everything that could make a step fail was looked at."""
         room = self._model.context - len(prompt)
-        self._check(prompt, sampling, room)
+        fits.check(prompt, sampling, self._vocabulary, self._model.context)
         if adapter and adapter not in self._model.adapters:
             raise BadInput(f"the model has no adapter {adapter[:64]!r}")
         config = openvino_sampling.config(self._genai, sampling, room, self._model.eos)
@@ -91,17 +91,6 @@ class OpenvinoEngine:
         if self._model.speculative:
             openvino_sampling.speculate(config, self._model, self._options.max_ngram)
         return config
-
-    def _check(self, prompt: list[int], sampling: Sampling, room: int) -> None:
-        if not prompt:
-            raise BadInput("the prompt is empty")
-        if min(prompt) < 0 or max(prompt) >= self._vocabulary:
-            raise BadInput(f"the prompt has token ids that the model has not; they go from 0 to {self._vocabulary - 1}")
-        if room < 1 or (sampling.max_tokens or 1) > room:
-            raise ContextExceeded(
-                f"the prompt's {len(prompt)} tokens and the {sampling.max_tokens or 1} asked for are more than "
-                f"the context of {self._model.context} tokens"
-            )
 
     def cancel(self, id: int) -> None:
         """Drops a sequence."""

@@ -7,12 +7,12 @@ import time
 from pathlib import Path
 from typing import Any
 
-from penstock.core.errors import BadInput, ContextExceeded
+from penstock.core.errors import BadInput
 from penstock.core.generation import EngineStats, Sampling
 from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
 from penstock.runtimes.generation.contract import Capabilities, Progress, Tokenizer
-from penstock.runtimes.generation.engines import torch_loading
+from penstock.runtimes.generation.engines import fits, torch_loading
 from penstock.runtimes.generation.engines.pace import Pace
 
 STEP_S = 0.5
@@ -59,25 +59,13 @@ class TransformersEngine:
         from penstock.runtimes.generation.engines.torch_sampling import Sampler
 
         room = self._model.context - len(prompt)
-        self._check(prompt, sampling, room)
+        fits.check(prompt, sampling, self._width, self._model.context)
         ends = frozenset(self._model.eos) | frozenset(sampling.stop_token_ids)
         matcher = self._matcher(grammar) if grammar else None
         sampler = Sampler(sampling, prompt, ends, self._device, matcher)
         stops = frozenset(sampling.stop_token_ids) if sampling.ignore_eos else ends
         self._waiting.append(Sequence(id, prompt, sampler, stops, sampling.max_tokens or room))
         self._queries += len(prompt)
-
-    def _check(self, prompt: list[int], sampling: Sampling, room: int) -> None:
-        if not prompt:
-            raise BadInput("the prompt is empty")
-        for name, ids in (("prompt", prompt), ("logit_bias", list(sampling.logit_bias))):
-            if ids and (min(ids) < 0 or max(ids) >= self._width):
-                raise BadInput(f"{name}: token ids go from 0 to {self._width - 1}")
-        if room < 1 or (sampling.max_tokens or 1) > room:
-            raise ContextExceeded(
-                f"the prompt's {len(prompt)} tokens and the {sampling.max_tokens or 1} asked for are more than "
-                f"the context of {self._model.context} tokens"
-            )
 
     def _matcher(self, grammar: str) -> Any:
         from penstock.runtimes.generation.engines.torch_grammar import Grammars

@@ -7,12 +7,12 @@ from importlib import import_module
 from pathlib import Path
 from typing import Any, Literal
 
-from penstock.core.errors import BadInput, ConfigError, ContextExceeded, MissingExtra, ModelFileError
+from penstock.core.errors import BadInput, ConfigError, MissingExtra, ModelFileError
 from penstock.core.generation import EngineStats, Sampling
 from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
 from penstock.runtimes.generation.contract import Capabilities, Progress, Tokenizer
-from penstock.runtimes.generation.engines import engine_options, vllm_sampling, vllm_settings
+from penstock.runtimes.generation.engines import engine_options, fits, vllm_sampling, vllm_settings
 from penstock.runtimes.generation.engines.vllm_options import VllmOptions
 from penstock.runtimes.generation.engines.vllm_stats import Figures
 from penstock.runtimes.generation.engines.vllm_stepper import Copies, Here, Stepper
@@ -45,7 +45,7 @@ class VllmEngine:
 
     def submit(self, id: int, prompt: list[int], sampling: Sampling, grammar: str = "", adapter: str = "") -> None:
         """Adds a sequence. vLLM's own refusals are the request's fault."""
-        self._check(prompt, sampling)
+        fits.check(prompt, sampling, self._stepper.vocabulary, self._model.context)
         room = self._model.context - len(prompt)
         parameters = vllm_sampling.parameters(self._vllm, sampling, room, self._model.eos, grammar)
         lora = self._adapter(adapter)
@@ -54,21 +54,6 @@ class VllmEngine:
         except (ValueError, self._vllm.exceptions.VLLMValidationError) as error:
             raise BadInput(f"vLLM refuses the request: {error}") from error
         self._asked[id] = sampling.logprobs
-
-    def _check(self, prompt: list[int], sampling: Sampling) -> None:
-        context, size = self._model.context, self._stepper.vocabulary
-        if not prompt:
-            raise BadInput("the prompt is empty")
-        if min(prompt) < 0 or max(prompt) >= size:
-            raise BadInput(f"the prompt has token ids that the model has not; they go from 0 to {size - 1}")
-        if not all(0 <= token < size for token in sampling.logit_bias):
-            raise BadInput(f"logit_bias has token ids that the model has not; they go from 0 to {size - 1}")
-        asked = sampling.max_tokens or 1
-        if len(prompt) + asked > context:
-            raise ContextExceeded(
-                f"the prompt's {len(prompt)} tokens and the {asked} asked for are more than the context of "
-                f"{context} tokens"
-            )
 
     def _adapter(self, name: str) -> Any:
         if not name:
