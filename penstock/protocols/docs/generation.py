@@ -103,41 +103,31 @@ _MESSAGE = object_of(
     reasoning_content={**_TEXT, "description": "What the model thought first, where it did; also as `reasoning`."},
     tool_calls=list_of(_CALL),
 )
+
+
+def _answer(kind: str, reasons: str, **said: Json) -> Json:
+    """The schema of an answer in choices: `said` is in each, with why it ended."""
+    choice = object_of(
+        f"index {' '.join(said)} finish_reason",
+        index=_COUNT,
+        **said,
+        logprobs={"type": ["object", "null"]},
+        finish_reason={"enum": reasons.split()},
+    )
+    return object_of(
+        "id object created model choices usage",
+        id=_TEXT,
+        object={"const": kind},
+        created=_COUNT,
+        model=_TEXT,
+        choices=list_of(choice),
+        usage=_USAGE,
+    )
+
+
 _RESPONSES: Mapping[str, Json] = {
-    "Chat": object_of(
-        "id object created model choices usage",
-        id=_TEXT,
-        object={"const": "chat.completion"},
-        created=_COUNT,
-        model=_TEXT,
-        choices=list_of(
-            object_of(
-                "index message finish_reason",
-                index=_COUNT,
-                message=_MESSAGE,
-                logprobs={"type": ["object", "null"]},
-                finish_reason={"enum": ["stop", "length", "tool_calls"]},
-            )
-        ),
-        usage=_USAGE,
-    ),
-    "Completion": object_of(
-        "id object created model choices usage",
-        id=_TEXT,
-        object={"const": "text_completion"},
-        created=_COUNT,
-        model=_TEXT,
-        choices=list_of(
-            object_of(
-                "index text finish_reason",
-                index=_COUNT,
-                text=_TEXT,
-                logprobs={"type": ["object", "null"]},
-                finish_reason={"enum": ["stop", "length"]},
-            )
-        ),
-        usage=_USAGE,
-    ),
+    "Chat": _answer("chat.completion", "stop length tool_calls", message=_MESSAGE),
+    "Completion": _answer("text_completion", "stop length", text=_TEXT),
     "Responses": object_of(
         "id object created_at model status output usage",
         id=_TEXT,

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any
 
 import msgspec
 
 from penstock.core.generation import Generation
-from penstock.protocols.generation.limits import Choices, MaxTokens, TopLogprobs
+from penstock.protocols.generation.limits import Choices, MaxTokens
+from penstock.protocols.openai import dialogue
 from penstock.protocols.openai.chat.turns import ChatMessage, turns_of
-from penstock.protocols.openai.sampling import SAMPLING_FIELDS, SamplingFields, refuse, sampling_of
+from penstock.protocols.openai.dialogue import DIALOGUE_FIELDS, DialogueFields, Effort, thinks
+from penstock.protocols.openai.sampling import refuse, sampling_of
 from penstock.protocols.openai.sse import StreamOptions
 from penstock.protocols.openai.tools import ChatTool, ResponseFormat, chat_tools, choice_of, format_of
 from penstock.protocols.reading import read, wrong
@@ -18,7 +20,7 @@ from penstock.protocols.reading import read, wrong
 FIELDS: Mapping[str, str] = {
     "messages": 'a list of messages such as {"role": "user", "content": "..."}',
     "model": "the name of a served model",
-    **SAMPLING_FIELDS,
+    **DIALOGUE_FIELDS,
     "n": "how many answers to give, 1 to 128",
     "max_completion_tokens": "how many tokens an answer has at most, 1 to 1000000; without, what the context holds",
     "max_tokens": "the older name of max_completion_tokens",
@@ -27,27 +29,20 @@ FIELDS: Mapping[str, str] = {
     "response_format": '{"type": "text"}, {"type": "json_object"}, or {"type": "json_schema", "json_schema": {...}}',
     "tools": 'a list of functions: {"type": "function", "function": {"name": ..., "parameters": JSON Schema}}',
     "tool_choice": '"auto", "none", "required", or {"type": "function", "function": {"name": "..."}}',
-    "parallel_tool_calls": "false for one tool call at most",
     "reasoning_effort": '"none" to answer at once; "minimal", "low", "medium", "high", "xhigh", "max" to reason first',
     "stream_options": '{"include_usage": true} to have the usage in a last chunk; needs stream: true',
     "metadata": "an object of texts; it is not kept",
-    "safety_identifier": "a text",
-    "prompt_cache_key": "a text; what prompts have in common is found without it",
-    "prompt_cache_retention": "a text; what prompts have in common is kept while there is room",
 }
 _TEMPLATE = "the model's own template is used, because one from a request could harm"
 _SCHEMA = 'send response_format: {"type": "json_schema", "json_schema": {...}}'
 NOT_OFFERED: Mapping[str, tuple[tuple[Any, ...], str]] = {
+    **dialogue.NOT_OFFERED,
     "functions": ((), "send tools"),
     "function_call": ((), "send tool_choice"),
     "modalities": ((["text"],), "answers are text"),
     "audio": ((), "answers are text"),
     "prediction": ((), "guessing ahead is a setting of the model here (speculative)"),
     "web_search_options": ((), "nothing is fetched from the web"),
-    "moderation": ((), "nothing is moderated here"),
-    "prompt_cache_options": ((), "what prompts have in common is always kept while there is room"),
-    "store": ((False,), "nothing is stored here; send store: false, or leave it out"),
-    "service_tier": (("auto", "default"), "there is one tier; send priority (1 to 9) for urgent requests"),
     "verbosity": (("medium",), "the models here have no such setting; say in a message how long the answer shall be"),
     "chat_template": ((), _TEMPLATE),
     "chat_template_kwargs": (({},), f'{_TEMPLATE}; to answer without reasoning send reasoning_effort: "none"'),
@@ -68,7 +63,7 @@ NOT_OFFERED: Mapping[str, tuple[tuple[Any, ...], str]] = {
 }
 
 
-class ChatRequest(SamplingFields, forbid_unknown_fields=True, kw_only=True):
+class ChatRequest(DialogueFields, forbid_unknown_fields=True, kw_only=True):
     """The body of POST /v1/chat/completions; see `FIELDS`, and `NOT_OFFERED` for the rest."""
 
     messages: list[ChatMessage]
@@ -77,27 +72,16 @@ class ChatRequest(SamplingFields, forbid_unknown_fields=True, kw_only=True):
     max_completion_tokens: MaxTokens | None = None
     max_tokens: MaxTokens | None = None
     logprobs: bool | None = None
-    top_logprobs: TopLogprobs | None = None
     response_format: ResponseFormat | None = None
     tools: list[ChatTool] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
-    reasoning_effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    reasoning_effort: Effort | None = None
     stream_options: StreamOptions | None = None
-    metadata: dict[str, str] | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_retention: str | None = None
     functions: Any = None
     function_call: Any = None
     modalities: Any = None
     audio: Any = None
     prediction: Any = None
     web_search_options: Any = None
-    moderation: Any = None
-    prompt_cache_options: Any = None
-    store: Any = None
-    service_tier: Any = None
     verbosity: Any = None
     chat_template: Any = None
     chat_template_kwargs: Any = None
@@ -135,7 +119,7 @@ def read_chat(body: bytes | bytearray) -> tuple[ChatRequest, Generation]:
         tool_choice=choice,
         parallel_calls=message.parallel_tool_calls is not False,
         format=format_of(message.response_format),
-        think=None if message.reasoning_effort is None else message.reasoning_effort != "none",
+        think=thinks(message.reasoning_effort),
     )
 
 

@@ -8,9 +8,11 @@ from typing import Any, Literal
 import msgspec
 
 from penstock.core.generation import Generation, Tool
-from penstock.protocols.generation.limits import MaxTokens, TopLogprobs, check_schema, tools_of
+from penstock.protocols.generation.limits import MaxTokens, check_schema, tools_of
+from penstock.protocols.openai import dialogue
+from penstock.protocols.openai.dialogue import DIALOGUE_FIELDS, DialogueFields, Effort, thinks
 from penstock.protocols.openai.responses.conversation import Item, conversation_of
-from penstock.protocols.openai.sampling import SAMPLING_FIELDS, SamplingFields, refuse, sampling_of
+from penstock.protocols.openai.sampling import refuse, sampling_of
 from penstock.protocols.openai.tools import choice_of, only_functions
 from penstock.protocols.reading import read, wrong
 
@@ -18,24 +20,20 @@ FIELDS: Mapping[str, str] = {
     "input": "a text, or a list of items: messages, function_call, function_call_output, reasoning",
     "model": "the name of a served model",
     "instructions": "a text that goes before the input, as a system message",
-    **SAMPLING_FIELDS,
+    **DIALOGUE_FIELDS,
     "max_output_tokens": "how many tokens an answer has at most, 1 to 1000000; without, what the context holds",
     "top_logprobs": "how many of the likeliest tokens to show beside each, 0 to 20",
     "include": '["message.output_text.logprobs"] to have the log-probability of each token',
     "text": '{"format": {"type": "text"}}, or of type json_object, or json_schema with name and schema',
     "tools": 'a list of functions: {"type": "function", "name": ..., "parameters": JSON Schema}',
     "tool_choice": '"auto", "none", "required", or {"type": "function", "name": "..."}',
-    "parallel_tool_calls": "false for one tool call at most",
     "reasoning": '{"effort": "none"} to answer at once; any other effort to reason first',
     "stream_options": "an object; include_obfuscation changes nothing",
     "metadata": "an object of texts; it comes back with the answer",
-    "safety_identifier": "a text",
-    "prompt_cache_key": "a text; what prompts have in common is found without it",
-    "prompt_cache_retention": "a text; what prompts have in common is kept while there is room",
 }
 _STORED = "nothing is stored here; send the whole conversation as input"
 NOT_OFFERED: Mapping[str, tuple[tuple[Any, ...], str]] = {
-    "store": ((False,), "nothing is stored here; send store: false, or leave it out"),
+    **dialogue.NOT_OFFERED,
     "previous_response_id": ((), _STORED),
     "conversation": ((), _STORED),
     "prompt": ((), _STORED),
@@ -43,9 +41,6 @@ NOT_OFFERED: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "truncation": (("disabled",), "prompts are not cut; send fewer items"),
     "max_tool_calls": ((), "it bounds tools that run on the server, and none do here"),
     "context_management": ((), "prompts are not cut; send fewer items"),
-    "service_tier": (("auto", "default"), "there is one tier; send priority (1 to 9) for urgent requests"),
-    "moderation": ((), "nothing is moderated here"),
-    "prompt_cache_options": ((), "what prompts have in common is always kept while there is room"),
 }
 LOGPROBS = "message.output_text.logprobs"
 INCLUDES = (LOGPROBS, "reasoning.encrypted_content")
@@ -72,7 +67,7 @@ class TextSettings(msgspec.Struct, forbid_unknown_fields=True):
 class ReasoningSettings(msgspec.Struct, forbid_unknown_fields=True):
     """Whether to reason first. A summary is not made: the reasoning itself comes with the answer."""
 
-    effort: Literal["none", "minimal", "low", "medium", "high", "xhigh", "max"] | None = None
+    effort: Effort | None = None
     summary: str | None = None
     generate_summary: str | None = None
 
@@ -87,26 +82,18 @@ class FunctionTool(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     strict: bool | None = None
 
 
-class ResponsesRequest(SamplingFields, forbid_unknown_fields=True, kw_only=True):
+class ResponsesRequest(DialogueFields, forbid_unknown_fields=True, kw_only=True):
     """The body of POST /v1/responses; see `FIELDS`, and `NOT_OFFERED` for the rest."""
 
     input: str | list[Item]
     model: str
     instructions: str | None = None
     max_output_tokens: MaxTokens | None = None
-    top_logprobs: TopLogprobs | None = None
     include: list[str] | None = None
     text: TextSettings | None = None
     tools: list[dict[str, Any]] | None = None
-    tool_choice: str | dict[str, Any] | None = None
-    parallel_tool_calls: bool | None = None
     reasoning: ReasoningSettings | None = None
     stream_options: dict[Literal["include_obfuscation"], bool] | None = None
-    metadata: dict[str, str] | None = None
-    safety_identifier: str | None = None
-    prompt_cache_key: str | None = None
-    prompt_cache_retention: str | None = None
-    store: Any = None
     previous_response_id: Any = None
     conversation: Any = None
     prompt: Any = None
@@ -114,9 +101,6 @@ class ResponsesRequest(SamplingFields, forbid_unknown_fields=True, kw_only=True)
     truncation: Any = None
     max_tool_calls: Any = None
     context_management: Any = None
-    service_tier: Any = None
-    moderation: Any = None
-    prompt_cache_options: Any = None
 
 
 _decoder = msgspec.json.Decoder(ResponsesRequest)
@@ -127,7 +111,6 @@ def read_responses(body: bytes | bytearray) -> tuple[ResponsesRequest, Generatio
     message = read(_decoder, body, FIELDS)
     refuse(message, NOT_OFFERED)
     choice, tools = choice_of(message.tool_choice, function_tools(message.tools or []))
-    effort = message.reasoning.effort if message.reasoning is not None else None
     return message, Generation(
         messages=conversation_of(message.input, message.instructions),
         sampling=sampling_of(message, message.max_output_tokens, logprobs_of(message)),
@@ -135,7 +118,7 @@ def read_responses(body: bytes | bytearray) -> tuple[ResponsesRequest, Generatio
         tool_choice=choice,
         parallel_calls=message.parallel_tool_calls is not False,
         format=schema_of(message.text),
-        think=None if effort is None else effort != "none",
+        think=None if message.reasoning is None else thinks(message.reasoning.effort),
     )
 
 
