@@ -13,7 +13,7 @@ from typing import Annotated, Any, NamedTuple
 import typer
 from typer.core import TyperCommand, TyperGroup
 
-from penstock.core.errors import SetupError
+from penstock.core.errors import BadInput, NotFound, PenstockError, SetupError
 
 
 class Verb(NamedTuple):
@@ -113,15 +113,21 @@ def root(
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Runs the command line; a wrong file or setting ends with its message and status 2."""
+    """Runs the command line. What goes wrong ends with its message: status 2 for what a person mends by asking
+    otherwise, such as a wrong file, name or setting; 1 for the rest."""
     _leave_working_folder()
     # From 1.29 on, ONNX Runtime reports models to its maker unless told not to; workers inherit this.
     os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
     try:
         app(arguments, prog_name="penstock")
-    except SetupError as error:
+    except PenstockError as error:
         print(f"penstock: {error.message}", file=sys.stderr)
-        sys.exit(2)
+        sys.exit(2 if _mendable(error) else 1)
+
+
+def _mendable(error: PenstockError) -> bool:
+    """Whether asking otherwise helps; what may be tried again as it is has failed."""
+    return isinstance(error, (SetupError, BadInput, NotFound)) and not error.may_retry
 
 
 def _leave_working_folder() -> None:

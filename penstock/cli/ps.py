@@ -11,7 +11,6 @@ import msgspec
 import typer
 
 from penstock.cli.chat.server import DEFAULT_URL, Server, given_url
-from penstock.core.errors import PenstockError, SetupError
 from penstock.runtimes.generation.memory import in_words
 
 _SAMPLE = re.compile(r"^(vllm:[a-z_]+|penstock_in_flight|penstock_queue_depth)\{([^}]*)\} (\S+)$", re.MULTILINE)
@@ -34,10 +33,7 @@ def ps(
 ) -> None:
     """List the models of a running server: state, answers under way, memory."""
     server = Server(given_url(url) or DEFAULT_URL)
-    try:
-        rows = listed(server)
-    except PenstockError as error:
-        raise SetupError(error.message) from error
+    rows = listed(server)
     if as_json:
         typer.echo(msgspec.json.encode({"url": server.url, "models": rows}))
     else:

@@ -16,7 +16,8 @@ from penstock.cli.chat.answering import Answer, Screen, Silent, answer
 from penstock.cli.chat.conversation import Conversation
 from penstock.cli.chat.find import reach
 from penstock.cli.chat.server import Server
-from penstock.core.errors import ConfigError, PenstockError, SetupError
+from penstock.cli.chat.settings import from_flags, in_own_words
+from penstock.core.errors import ConfigError, PenstockError
 
 INTERRUPTED = 130
 BROKEN_PIPE = 141
@@ -47,8 +48,7 @@ def run(
     text = question(prompt or [])
     if text is None and as_json:
         raise ConfigError("--json goes with a question: penstock run MODEL QUESTION --json")
-    given = {"num_predict": max_tokens, "temperature": temperature, "seed": seed}
-    options = {name: value for name, value in given.items() if value is not None}
+    options = from_flags({"max_tokens": max_tokens, "temperature": temperature, "seed": seed})
     try:
         with reach(model, url) as (server, name):
             conversation = Conversation(name, system, options, think)
@@ -59,10 +59,6 @@ def run(
                 raise typer.Exit(once(server, conversation, as_json, verbose))
     except KeyboardInterrupt:
         raise typer.Exit(INTERRUPTED) from None
-    except SetupError:
-        raise
-    except PenstockError as error:
-        raise SetupError(error.message) from error
 
 
 def converse(server: Server, conversation: Conversation, verbose: bool) -> None:
@@ -80,7 +76,7 @@ def once(server: Server, conversation: Conversation, as_json: bool, verbose: boo
         if as_json and not found.stopped:
             print(msgspec.json.encode(report(conversation, found)).decode(), flush=True)
     except PenstockError as error:
-        print(f"penstock: {error.message}", file=sys.stderr)
+        print(f"penstock: {in_own_words(error.message, flags=True)}", file=sys.stderr)
         return 1
     except BrokenPipeError:
         # Whoever read the answer has left; nothing is left to write to, also at the end of the process.

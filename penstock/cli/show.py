@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,9 +11,9 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from penstock.cli.chat.find import source_of
+from penstock.cli.chat.find import is_there, source_of
 from penstock.cli.chat.server import DEFAULT_URL, Server, given_url
-from penstock.core.errors import PenstockError, SetupError, Unavailable, UnknownModel
+from penstock.core.errors import SetupError, UnknownModel
 from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature
 
@@ -38,14 +39,11 @@ def show(
 def described(model: str, url: str | None) -> dict[str, Any]:
     """What the server that serves it says, else what its files say. Raises `SetupError` when it is nowhere."""
     named = given_url(url)
-    try:
-        found: dict[str, Any] = Server(named or DEFAULT_URL).post("/api/show", {"model": model})
-        return found
-    except (Unavailable, UnknownModel) as error:
-        if named is not None and isinstance(error, Unavailable):
-            raise SetupError(error.message) from error
-    except PenstockError as error:
-        raise SetupError(error.message) from error
+    server = Server(named or DEFAULT_URL)
+    if is_there(server, named):
+        with contextlib.suppress(UnknownModel):
+            found: dict[str, Any] = server.post("/api/show", {"model": model})
+            return found
     source = source_of(model)
     if source is None:
         raise SetupError(f"{model[:128]!r} is no served and no pulled model (penstock ps, penstock ls), and no file")

@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
+from penstock.cli.chat.find import is_there
 from penstock.cli.chat.server import DEFAULT_URL, Server, given_url
-from penstock.core.errors import PenstockError, SetupError
 
 
 def stop(
@@ -22,8 +22,6 @@ def stop(
     """
     server = Server(given_url(url) or DEFAULT_URL)
     name = model.removesuffix(":latest")
-    try:
-        server.unload(name)
-    except PenstockError as error:
-        raise SetupError(error.message) from error
+    is_there(server, server.url)
+    server.unload(name)
     typer.echo(f"{name} is unloaded; penstock run {name} loads it again")

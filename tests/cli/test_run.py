@@ -101,16 +101,41 @@ def test_an_answer_that_fails(model: Scripted, env: dict[str, str]) -> None:
 
 
 def test_what_cannot_be_run(env: dict[str, str], tmp_path: Path) -> None:
-    for arguments, url, says in (
-        (("tiny",), env["PENSTOCK_URL"], "nothing to ask"),
-        (("huge", "a"), env["PENSTOCK_URL"], "serves tiny"),
-        (("tiny", "a"), "http://127.0.0.1:9", "nothing answers at http://127.0.0.1:9"),
-        (("tiny", "a"), "localhost", "is no URL"),
+    for arguments, url, status, says in (
+        (("tiny",), env["PENSTOCK_URL"], 2, "nothing to ask"),
+        (("huge", "a"), env["PENSTOCK_URL"], 2, "serves tiny"),
+        (("tiny", "a"), "http://127.0.0.1:9", 1, "nothing answers at http://127.0.0.1:9"),
+        (("tiny", "a"), "localhost", 2, "is no URL"),
     ):
         said = run(*arguments, env={**env, "PENSTOCK_URL": url})
-        assert (said.returncode, said.stdout) == (2, ""), said
+        assert (said.returncode, said.stdout) == (status, ""), said
         assert says in said.stderr
         assert "Traceback" not in said.stderr
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "says"),
+    [
+        ("--max-tokens", "0", "--max-tokens must be a whole number from 1 to 1000000, got 0"),
+        ("--max-tokens", "abc", "--max-tokens"),
+        ("--temperature", "9", "--temperature must be a number from 0 to 2, got 9.0"),
+        ("--temperature", "nan", "--temperature must be a number from 0 to 2, got nan"),
+        ("--seed", str(2**63), "--seed must be a whole number of 64 bits"),
+        ("--max-token", "3", "--max-token"),
+    ],
+)
+def test_a_wrong_flag_is_named_as_it_was_typed(env: dict[str, str], flag: str, value: str, says: str) -> None:
+    said = run("nowhere", "a", flag, value, env=env)
+    assert (said.returncode, said.stdout) == (2, "")
+    assert says in said.stderr
+    assert "num_predict" not in said.stderr
+
+
+def test_the_servers_complaints_name_the_flag(model: Scripted, env: dict[str, str]) -> None:
+    model.steps = (ContextExceeded("the 9 tokens of max_tokens are too many; num_predict is at most 5"),)
+    said = run("tiny", "a", "--max-tokens", "9", env=env)
+    assert said.returncode == 1
+    assert said.stderr == "penstock: the 9 tokens of --max-tokens are too many; --max-tokens is at most 5\n"
 
 
 def test_a_reader_that_leaves(model: Scripted, env: dict[str, str]) -> None:
@@ -156,7 +181,7 @@ def test_a_conversation(model: Scripted, env: dict[str, str]) -> None:
         person.types("/clear\n")
         person.sees("Forgotten.")
         person.types("/set system Be brief.\n/set temperature hot\n/set temperature 0.5\n/set think on\n/show\n")
-        person.sees("temperature must be a number, got 'hot'")
+        person.sees("temperature must be a number from 0 to 2, got 'hot'")
         person.sees("think: on")
         person.types('"""two\nlines"""\n')
         person.sees("Hello")

@@ -5,16 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from typing import Any
 
+from penstock.cli.chat.settings import SETTINGS, checked
 from penstock.core.errors import ConfigError
-
-NUMBERS: dict[str, tuple[str, type]] = {
-    "temperature": ("temperature", float),
-    "top_p": ("top_p", float),
-    "top_k": ("top_k", int),
-    "seed": ("seed", int),
-    "max_tokens": ("num_predict", int),
-}
-"""Settings that are numbers, with the server's name and the type of each."""
 
 
 @dataclass
@@ -54,21 +46,17 @@ class Conversation:
             self.system = value
         elif name == "think":
             self.think = _switch(value)
-        elif name in NUMBERS:
+        elif name in SETTINGS:
             self._number(name, value)
         else:
-            raise ConfigError(f"there is no setting {name!r}; there are: system, think, {', '.join(NUMBERS)}")
+            raise ConfigError(f"there is no setting {name!r}; there are: system, think, {', '.join(SETTINGS)}")
 
     def _number(self, name: str, value: str) -> None:
-        option, kind = NUMBERS[name]
-        if not value:
+        option = SETTINGS[name].option
+        if value:
+            self.options[option] = checked(name, value)
+        else:
             self.options.pop(option, None)
-            return
-        try:
-            self.options[option] = kind(value)
-        except ValueError:
-            what = "a whole number" if kind is int else "a number"
-            raise ConfigError(f"{name} must be {what}, got {value!r}") from None
 
 
 def _switch(value: str) -> bool | None:

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from penstock.cli.chat import own
-from penstock.cli.chat.server import DEFAULT_URL, Server, given_url
+from penstock.cli.chat.server import DEFAULT_URL, Absent, Server, Stranger, given_url
 from penstock.core.errors import SetupError, UnknownModel
 
 LATEST = ":latest"
@@ -21,13 +21,11 @@ def reach(model: str, url: str | None) -> Iterator[tuple[Server, str]]:
 
     A server that runs is asked first: the one at `url`, at $PENSTOCK_URL, or on this machine. Where it does not serve
     the model, a pulled model, a file or a source on the hub gets a server of its own, which ends with the block.
-    Raises `SetupError` saying what would work.
+    Raises `SetupError` saying what would work, and the errors of the server.
     """
     named = given_url(url)
     server = Server(named or DEFAULT_URL)
-    there = server.answers()
-    if named is not None and not there:
-        raise SetupError(f"nothing answers at {named}: start it with penstock serve MODEL, or name another with --url")
+    there = is_there(server, named)
     if there and (name := served(server, model)) is not None:
         yield server, name
         return
@@ -38,6 +36,17 @@ def reach(model: str, url: str | None) -> Iterator[tuple[Server, str]]:
     with Waiting(name) as waiting, own.serving(source, name, waiting.tick) as at:
         waiting.done()
         yield Server(at), name
+
+
+def is_there(server: Server, named: str | None) -> bool:
+    """Whether the server answers. Raises why it does not when a person named it, or when it is there but slow."""
+    try:
+        server.models()
+    except (Absent, Stranger):
+        if named is not None:
+            raise
+        return False
+    return True
 
 
 def served(server: Server, model: str) -> str | None:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from penstock.cli.chat.answering import Screen, answer
+from penstock.cli.chat.settings import in_own_words
 from penstock.core.errors import ConfigError, PenstockError
 
 if TYPE_CHECKING:
@@ -98,7 +99,7 @@ class Terminal:
             heard = found.text
             _say(found.details() if self._verbose else found.summary())
         except PenstockError as error:
-            _say(f"penstock: {error.message}")
+            _say(f"penstock: {in_own_words(error.message, flags=False)}")
         finally:
             self._conversation.heard(heard)
 
