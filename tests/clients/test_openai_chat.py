@@ -224,11 +224,13 @@ def test_a_schema_is_followed(client: openai.OpenAI) -> None:
     schema = {"type": "object", "properties": {"n": {"enum": [3, 5]}}, "required": ["n"], "additionalProperties": False}
     format = {"type": "json_schema", "json_schema": {"name": "n", "schema": schema, "strict": True}}
     for seed in range(5):
-        [choice] = ask(client, "Hello", response_format=format, temperature=1.5, seed=seed).choices
-        # Thoughts are free, and at this temperature may take all there is.
-        assert choice.finish_reason == "length" or json.loads(choice.message.content) in ({"n": 3}, {"n": 5})
-    free = ask(client, "Hello", response_format={"type": "json_object"}, max_tokens=200)
-    assert free.choices[0].finish_reason == "length" or isinstance(json.loads(free.choices[0].message.content), dict)
+        # Thoughts are free, and about a question that was learned they are short at this temperature.
+        [choice] = ask(client, text, response_format=format, temperature=1, seed=seed).choices
+        assert choice.finish_reason == "stop"
+        assert json.loads(choice.message.content) in ({"n": 3}, {"n": 5})
+    [free] = ask(client, text, response_format={"type": "json_object"}).choices
+    assert free.finish_reason == "stop"
+    assert isinstance(json.loads(free.message.content), dict)
 
 
 def test_thoughts_come_apart_from_the_answer(client: openai.OpenAI) -> None:

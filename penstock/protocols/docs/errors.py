@@ -9,7 +9,7 @@ from typing import Any
 from penstock.core.errors import Cancelled, PenstockError, SetupError
 
 NEVER_SENT = (Cancelled, SetupError)
-RETRIABLE = (429, 503)
+RETRIABLE = (429, 502, 503)
 _TEXT = {"type": "string"}
 _SAYS = {"type": "string", "description": "What is wrong, and what to do."}
 _ID = {"type": "string", "description": "Links to the server's log."}

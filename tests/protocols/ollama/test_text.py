@@ -16,7 +16,7 @@ from unittest.mock import ANY
 import pytest
 
 from penstock.core.clock import system_clock
-from penstock.core.errors import ContextExceeded, Overloaded, Unavailable, Unloaded, WorkerLost
+from penstock.core.errors import Unavailable, Unloaded, WorkerLost
 from penstock.core.generation import (
     Call,
     CallArguments,
@@ -35,7 +35,6 @@ from penstock.core.generation import (
 from penstock.core.model import State
 from penstock.protocols.ollama.door import OllamaText
 from tests.protocols.scripted import CONTEXT, HELLO, Live, Scripted, live, llm
-from tests.servers import eventually
 
 CHAT: dict[str, Any] = {"model": "tiny", "messages": [{"role": "user", "content": "hi"}]}
 PROMPT: dict[str, Any] = {"model": "tiny", "prompt": "hi"}
@@ -325,11 +324,6 @@ def test_a_raw_prompt_and_a_model_without_a_template(served: Live, model: Script
     assert (status, "raw is true" in told["error"]) == (400, True)
 
 
-def test_latest_is_the_model_itself(served: Live, model: Scripted) -> None:
-    assert whole(served, "/api/chat", {**CHAT, "model": "tiny:latest"})["model"] == "tiny:latest"
-    assert model.requests[-1].model == "tiny"
-
-
 # --- refusals
 
 
@@ -386,18 +380,6 @@ def test_what_is_wrong_is_named(served: Live, path: str, changes: dict[str, Any]
     assert told["request_id"]
 
 
-def test_an_unknown_model(served: Live) -> None:
-    status, told = served.refusal("/api/chat", {**CHAT, "model": "huge"})
-    assert (status, told["code"]) == (404, "unknown_model")
-
-
-@pytest.mark.parametrize(("error", "status"), [(ContextExceeded("too long"), 400), (Overloaded("full"), 503)])
-def test_an_error_before_the_stream_has_a_status(served: Live, model: Scripted, error: Any, status: int) -> None:
-    model.steps = (error,)
-    found, told = served.refusal("/api/chat", CHAT)
-    assert (found, told["error"]) == (status, error.message)
-
-
 def test_an_error_within_a_stream_is_its_last_line(served: Live, model: Scripted) -> None:
     model.steps = (Started(5), Text(0, "He"), WorkerLost("the worker died"))
     _, _, raw = served.ask("POST", "/api/chat", CHAT)
@@ -405,20 +387,6 @@ def test_an_error_within_a_stream_is_its_last_line(served: Live, model: Scripted
     assert first["message"]["content"] == "He"
     assert (last["error"], last["code"]) == ("the worker died", "worker_lost")
     assert "done" not in last
-
-
-def test_a_client_that_leaves_ends_the_answer(served: Live, model: Scripted) -> None:
-    model.steps = (Started(5), Text(0, "He"), 30.0)
-    for streamed in (True, False):
-        before, asked = model.closed, len(model.requests)
-        body = json.dumps({**CHAT, "stream": streamed}).encode()
-        head = b"POST /api/chat HTTP/1.1\r\nHost: a\r\nContent-Length: %d\r\n\r\n" % len(body)
-        with socket.create_connection(("127.0.0.1", served.port), 10) as client:
-            client.sendall(head + body)
-            if streamed:
-                assert client.recv(65536).startswith(b"HTTP/1.1 200")
-            eventually(lambda asked=asked: len(model.requests) > asked, "the request never came")
-        eventually(lambda before=before: model.closed > before, "the answer went on", 2)
 
 
 def test_a_silent_model_is_heard(served: Live, model: Scripted, monkeypatch: pytest.MonkeyPatch) -> None:
