@@ -55,6 +55,8 @@ def pick(names: Mapping[str, int], wanted: str | None = None) -> Pick:
     Raises `ModelFileError` that names what there is.
     """
     models = models_in(names)
+    if not models:
+        raise ModelFileError(f"there is no language model among the GGUF files: {_others(names)}")
     if wanted is not None:
         return _wanted(models, wanted, names)
     if len(models) == 1:
@@ -102,10 +104,15 @@ def _wanted(models: Mapping[str, int], wanted: str, names: Mapping[str, int]) ->
     word = _SAME.get(wanted.upper(), wanted.upper())
     fitting = [name for name in models if quantization_of(name) == word]
     if not fitting:
-        raise ModelFileError(f"there is no GGUF file in {wanted[:40]}; there is {_listed(models) or 'none at all'}")
+        raise ModelFileError(f"there is no GGUF file in {wanted[:40]}; there is {_listed(models)}")
     if len(fitting) > 1:
         raise ModelFileError(f"several GGUF files are in {word}: {', '.join(fitting[:8])}; name one of them")
     return with_parts(fitting[0], names)
+
+
+def _others(names: Mapping[str, int]) -> str:
+    found = [name for name in sorted(names) if name.endswith(".gguf")]
+    return f"{', '.join(found[:8])} only {'go' if len(found) > 1 else 'goes'} with one" if found else "there are none"
 
 
 def _listed(models: Mapping[str, int]) -> str:

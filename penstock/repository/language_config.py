@@ -132,8 +132,8 @@ class Generation(msgspec.Struct):
         return {name: value for name, value in found.items() if value is not None}
 
 
-def read_network(folder: Path) -> Network:
-    """config.json of a language model.
+def read_network(folder: Path, graph: bool = False) -> Network:
+    """config.json of a language model; `graph`: its network is a graph (OpenVINO IR), which no code builds.
 
     Raises `ModelFileError` when it is missing or damaged, and for networks that are not served as language models.
     """
@@ -149,7 +149,7 @@ def read_network(folder: Path) -> Network:
         raise ModelFileError(
             f"{network.name} also sees or hears ({senses[0]}), and Penstock serves models of text alone"
         )
-    if network.auto_map:
+    if network.auto_map and not graph:
         raise ModelFileError(
             f"{CONFIG} names code of its own to build the network with (auto_map), and Penstock runs no code that a "
             "model brings; take a version for transformers' own classes, or a GGUF file of it"

@@ -46,8 +46,8 @@ def of_folder(folder: Path, given: Mapping[str, Any]) -> dict[str, Any]:
 
     Raises `ModelFileError` for what is missing, damaged or not served, `ConfigError` for wrong options.
     """
-    network = read_network(folder)
     format = format_of(names_in(folder))
+    network = read_network(folder, format == IR)
     found = _weights(folder, network, format) | network.facts() | read_tokens(folder, network, format == FOLDER)
     found |= _generation(folder, network) | {"license": _license(folder), "title": folder.resolve().name}
     if "snapshots" in folder.parts:

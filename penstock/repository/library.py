@@ -81,13 +81,16 @@ def pull(source: str, name: str | None = None, say: Say | None = None) -> Entry:
     if known is not None:
         source, name = known.source, name or known.name
     if name is not None and NAME.fullmatch(name) is None:
-        raise ConfigError(f"the name {name[:80]!r} cannot be used: letters, digits, '.', '_' and '-', a letter first")
+        raise ConfigError(f"the name {name[:80]!r} cannot be used: letters, digits, '.', '_' and '-', first a letter or digit")
     place = _place(source)
     fetched = fetching.fetch(fetching.request_for(place, None, {}), say)
     entry = _entry(place, fetched, fetching.described(fetched, None, {}, Trusted(())))
     with _changing() as index:
         entry = msgspec.structs.replace(entry, name=_free(index, entry, name))
+        replaced = index.models.get(entry.name)
         index.models[entry.name] = entry
+    if replaced is not None:
+        _delete_unused(replaced)
     return entry
 
 
@@ -100,9 +103,15 @@ def remove(name: str) -> Entry:
         entry = index.models.pop(name.removesuffix(":latest"), None)
         if entry is None:
             raise ConfigError(f"no model {name[:80]!r} was pulled{_nearest(name, index)}")
+    _delete_unused(entry)
+    return entry
+
+
+def _delete_unused(entry: Entry) -> None:
+    """Deletes the files of a model that was taken out of the index, except those that another has."""
+    with _changing() as index:
         used = {file for other in index.models.values() for file in other.files}
         hub_files.delete([Path(file) for file in entry.files if file not in used])
-    return entry
 
 
 def unpulled(name: str) -> ModelFileError:

@@ -171,6 +171,24 @@ def test_what_two_names_share_stays_until_the_last_goes(several: Hub) -> None:
 
 
 @pytest.mark.usefixtures("here")
+def test_a_newer_commit_takes_the_place_of_the_old_one(hub: Hub, tmp_path: Path) -> None:
+    repository = hub.add("org/m-GGUF", {"m-Q8_0.gguf": quantized(1)})
+    old = library.pull("hf:org/m-GGUF")
+    kept = library.pull("hf:org/m-GGUF", "kept")
+    repository.commit({"m-Q8_0.gguf": quantized(2)})
+    new = library.pull("m")
+    assert new.commit != old.commit
+    assert Path(kept.path).is_file(), "another name has it still"
+    library.pull("kept")
+    assert not Path(old.path).exists()
+    assert Path(new.path).is_file()
+    assert len([path for path in (tmp_path / "hf").rglob("blobs/*") if path.is_file()]) == 1
+    library.remove("kept")
+    library.remove("m")
+    assert not list((tmp_path / "hf" / "hub").glob("models--*"))
+
+
+@pytest.mark.usefixtures("here")
 def test_names_that_are_taken_or_none(several: Hub) -> None:
     several.add("org/other", {"x.gguf": quantized(2)})
     library.pull("hf:org/m-GGUF", "mine")

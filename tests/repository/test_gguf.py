@@ -238,3 +238,10 @@ def test_which_of_several() -> None:
         pick({"a-Q2_K.gguf": 1, "a-Q3_K_M.gguf": 2})
     with pytest.raises(ModelFileError, match=r"several GGUF files are in Q8_0: a-Q8_0\.gguf, b-Q8_0\.gguf"):
         pick({"a-Q8_0.gguf": 1, "b-Q8_0.gguf": 2}, "q8_0")
+
+
+def test_what_goes_with_a_model_is_none() -> None:
+    with pytest.raises(ModelFileError, match=r"no language model among the GGUF files: mmproj-m-f16\.gguf only goes"):
+        pick({"mmproj-m-f16.gguf": 1, "README.md": 2})
+    with pytest.raises(ModelFileError, match="no language model among the GGUF files: there are none"):
+        pick({"README.md": 2}, "Q8_0")

@@ -116,6 +116,8 @@ def test_an_ir_folder(tmp_path: Path) -> None:
     spec = resolve(str(home))
     assert (spec.runtime, spec.format, spec.path) == ("llm", "openvino-llm", str(home))
     assert (spec.options["quantization"], spec.options["weights_bytes"]) == ("int4", 8)
+    put(home / "config.json", CONFIG | {"auto_map": {"AutoModelForCausalLM": "m.Own"}})
+    assert resolve(str(home)).format == "openvino-llm", "no code builds the network of a graph"
     (home / "openvino_detokenizer.xml").unlink()
     with pytest.raises(ModelFileError, match=r"no openvino_detokenizer\.xml; export it again"):
         resolve(str(home))

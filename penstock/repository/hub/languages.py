@@ -64,7 +64,7 @@ def _sizes(listing: Listing) -> dict[str, int]:
 def _folder(listing: Listing, names: Collection[str]) -> Fetched:
     format = language_folders.format_of(names)
     # Refused before anything large is downloaded.
-    network = read_network(listing.snapshot)
+    network = read_network(listing.snapshot, format == language_folders.IR)
     wanted = (*_DESCRIPTION, *(_IR if format == language_folders.IR else ()), "openvino_config.json")
     files = [name for name in names if name in wanted]
     download(listing, [name for name in files if name not in _IR])
