@@ -93,3 +93,9 @@ def test_an_engine_that_is_not_installed(file: Path, monkeypatch: pytest.MonkeyP
 
 def test_the_runtime_is_this_one() -> None:
     assert languages.RUNTIME == "llm"
+
+
+@pytest.mark.parametrize("defaults", [{"top_k": "many"}, {"temperature": 9}, {"seed": 1}])
+def test_wrong_defaults_of_sampling(file: Path, defaults: dict[str, Any]) -> None:
+    with pytest.raises(ConfigError, match="defaults"):
+        check("m", ModelSettings(source=str(file), options={"defaults": defaults}), file.parent)
