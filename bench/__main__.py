@@ -69,7 +69,7 @@ def main() -> int:
 
 def measure(options: argparse.Namespace, models: Models) -> Results:
     """Each part in turn; a part that cannot be measured is left out with the reason."""
-    results = Results(machine.describe(), options.rounds, options.seconds)
+    results = Results(machine.describe(machine.wrk()), options.rounds, options.seconds)
     if "iris" in options.parts:
         results.iris = _loads(IRIS, models, options.connections, options)
     if "tensor" in options.parts:

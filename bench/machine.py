@@ -10,15 +10,20 @@ from pathlib import Path
 from bench.wrk import wrk_version
 
 
-def describe() -> dict[str, str]:
-    """What a reader needs to judge the absolute figures."""
+def wrk() -> str:
+    """The load generator of everything that is asked over HTTP and answered at once. Raises `WrkError` without it."""
+    return f"{wrk_version()}, one thread, on the same machine"
+
+
+def describe(load_generator: str) -> dict[str, str]:
+    """What a reader needs to judge the absolute figures; the load average is the present one."""
     return {
         "date": datetime.now(UTC).strftime("%Y-%m-%d %H:%M UTC"),
         "CPU": f"{_cpu_model()}, {os.cpu_count()} cores",
         "memory": f"{os.sysconf('SC_PAGE_SIZE') * os.sysconf('SC_PHYS_PAGES') / 2**30:.0f} GiB",
         "system": f"{_distribution()}, Linux {platform.release()}",
         "Python": platform.python_version(),
-        "load generator": f"{wrk_version()}, one thread, on the same machine",
+        "load generator": load_generator,
         "load average before": f"{os.getloadavg()[0]:.2f}",
     }
 

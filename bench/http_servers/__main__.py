@@ -43,7 +43,7 @@ def main() -> int:
 
 def measure(options: argparse.Namespace, folder: Path) -> tuple[Results, Behaviour]:
     """Speed first, with one candidate awake at a time; then manners, which end them."""
-    results = Results(machine.describe(), options.rounds, options.seconds)
+    results = Results(machine.describe(machine.wrk()), options.rounds, options.seconds)
     with running(candidates.makers(), folder) as field:
         loads = interleave(field, [1, 32, 256], options.rounds, options.seconds)
         results.iris = recorded(field, loads)

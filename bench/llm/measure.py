@@ -194,8 +194,6 @@ def memory(models: dict[str, Path], folder: Path, measured: Measured) -> None:
     """The worker's resident memory after a full load, beside the estimate made before it."""
     for kind, model in models.items():
         for sequences in (1, 16):
-            if kind == "hf":
-                continue
             server = rivals.penstock(model, folder, f"Penstock memory {kind} {sequences}", sequences=sequences)
             with server.service:
                 asyncio.run(press(server.door, sequences, 2, _filling(kind, sequences)))
@@ -215,7 +213,7 @@ def estimate(model: Path, sequences: int) -> int:
     argv = [sys.executable, "-m", "penstock.cli.main", "estimate", str(model), "--json"]
     argv += ["--sequences", str(sequences), "--context", str(rivals.CONTEXT)]
     said = subprocess.run(argv, capture_output=True, text=True, check=True)
-    return int(json.loads(said.stdout)["total"])
+    return int(json.loads(said.stdout)["bytes"]["total"])
 
 
 def _resident(pid: int) -> int:

@@ -1,4 +1,4 @@
-"""The section on language models: tables, and each target with what was measured."""
+"""The sections on language models, one for each part: tables, and each target with what was measured."""
 
 from __future__ import annotations
 
@@ -8,21 +8,27 @@ from bench.llm.load import Load
 from bench.llm.measure import MODELS, Measured, Speed
 
 OURS, THEIRS = "Penstock", "llama-server"
+LOAD_GENERATOR = "asyncio sockets (bench/llm/load.py), one process, on the same machine"
 
 
-def section(measured: Measured, machine: dict[str, str]) -> str:
-    """Markdown."""
-    lines = [" · ".join(f"{key}: {value}" for key, value in machine.items()), ""]
-    lines += [
-        "A random llama of 300M parameters, prompts of 128 token ids, 64 new tokens, greedy, streamed; medians of"
-    ]
-    lines += ["rounds, one run, interleaved, the others stopped meanwhile.", ""]
-    lines += ["| model | clients | who | tokens/s | to the first token p50 / p99 | each answer's tokens/s |"]
-    lines += ["|---|---|---|---|---|---|", *_rows(measured), ""]
-    lines += [f"- {verdict}" for verdict in verdicts(measured)]
-    lines += ["", *_memory(measured)]
-    lines += [f"- not measured: {why}" for why in measured.absent]
-    return "\n".join(lines)
+def section_name(part: str) -> str:
+    """Of a part's section of the page."""
+    return "Language models" if part == "speed" else f"Language models, {part}"
+
+
+def section(part: str, measured: Measured, machine: dict[str, str]) -> str:
+    """A part in Markdown."""
+    lines = [" · ".join(f"{key}: {value}" for key, value in machine.items()), "", *_PARTS[part](measured)]
+    return "\n".join([*lines, *(f"- not measured: {why}" for why in measured.absent)])
+
+
+def _speed(measured: Measured) -> Iterator[str]:
+    yield "A random llama of 300M parameters, prompts of 128 token ids, 64 new tokens, greedy, streamed; medians of"
+    yield from ("rounds, one run, interleaved, the others stopped meanwhile.", "")
+    yield "| model | clients | who | tokens/s | to the first token p50 / p99 | each answer's tokens/s |"
+    yield from ("|---|---|---|---|---|---|", *_rows(measured), "")
+    for kind in MODELS:
+        yield from (f"- {verdict}" for verdict in _verdicts(measured, kind))
 
 
 def _rows(measured: Measured) -> Iterator[str]:
@@ -52,30 +58,35 @@ def _of(measured: Measured, name: str, kind: str, clients: int) -> Speed | None:
     return None
 
 
-def verdicts(measured: Measured) -> Iterator[str]:
-    """Each target in a line."""
-    for kind in MODELS:
-        ours, theirs = (_of(measured, name, kind, 16) for name in (OURS, THEIRS))
-        if ours and theirs:
-            yield _ratio(f"{kind}, 16 clients: tokens/s ÷ llama-server's", _rate(ours) / _rate(theirs), 1.6)
-            for share in (0.5, 0.99):
-                a, b = ours.median(_first(share)), theirs.median(_first(share))
-                says = f"{kind}, 16 clients: first token p{100 * share:.0f} {a:.0f} ms, llama-server {b:.0f} ms"
-                yield says + ("" if a < b else " **(missed)**")
-        if ours and (kind, 16) in measured.raw:
-            yield _ratio(f"{kind}, 16 clients: tokens/s ÷ the raw engine's", _rate(ours) / measured.raw[kind, 16], 0.9)
-        alone, other = (_of(measured, name, kind, 1) for name in (OURS, THEIRS))
-        if alone and other:
-            a, b = (speed.median(lambda load: load.decode_rate) for speed in (alone, other))
-            yield _ratio(f"{kind}, 1 client: decode rate ÷ llama-server's", a / b, 0.8)
+def _verdicts(measured: Measured, kind: str) -> Iterator[str]:
+    """Each target of a model's speed in a line."""
+    ours, theirs = (_of(measured, name, kind, 16) for name in (OURS, THEIRS))
+    if ours and theirs:
+        yield _ratio(f"{kind}, 16 clients: tokens/s ÷ llama-server's", _rate(ours) / _rate(theirs), 1.6)
+        for share in (0.5, 0.99):
+            a, b = ours.median(_first(share)), theirs.median(_first(share))
+            says = f"{kind}, 16 clients: first token p{100 * share:.0f} {a:.0f} ms, llama-server {b:.0f} ms"
+            yield says + ("" if a < b else " **(missed)**")
+    if ours and (kind, 16) in measured.raw:
+        yield _ratio(f"{kind}, 16 clients: tokens/s ÷ the raw engine's", _rate(ours) / measured.raw[kind, 16], 0.9)
+    alone, other = (_of(measured, name, kind, 1) for name in (OURS, THEIRS))
+    if alone and other:
+        a, b = (speed.median(lambda load: load.decode_rate) for speed in (alone, other))
+        yield _ratio(f"{kind}, 1 client: decode rate ÷ llama-server's", a / b, 0.8)
+
+
+def _prefix(measured: Measured) -> Iterator[str]:
     if measured.prefix:
         cold, warm = measured.prefix
         says = f"a shared prefix of 1,000 tokens: first token after {1000 * warm:.0f} ms instead of {1000 * cold:.0f}"
-        yield _ratio(says, cold / warm, 5.0)
+        yield f"- {_ratio(says, cold / warm, 5.0)}"
+
+
+def _lookup(measured: Measured) -> Iterator[str]:
     if measured.lookup:
         plain, guessing, same = measured.lookup
         says = f"prompt lookup, the tiny model copying: {guessing:.0f} tokens/s instead of {plain:.0f}"
-        yield _ratio(says + (", same text" if same else ", **other text**"), guessing / plain, 1.3)
+        yield f"- {_ratio(says + (', same text' if same else ', **other text**'), guessing / plain, 1.3)}"
 
 
 def _rate(speed: Speed) -> float:
@@ -90,13 +101,22 @@ def _ratio(says: str, ratio: float, target: float) -> str:
     return f"{says}: {ratio:.2f}× (target {target}{'' if ratio >= target else ', **missed**'})"
 
 
-def _memory(measured: Measured) -> list[str]:
+def _memory(measured: Measured) -> Iterator[str]:
     if not measured.memory:
-        return []
-    lines = ["| model | sequences | `penstock estimate` | worker, resident | difference |", "|---|---|---|---|---|"]
+        return
+    yield from ("| model | sequences | `penstock estimate` | worker, resident | difference |", "|---|---|---|---|---|")
     for each in measured.memory:
         off = each.resident / each.estimated - 1
         sizes = f"{each.estimated / 1e6:.0f} MB | {each.resident / 1e6:.0f} MB"
         missed = "" if abs(off) <= 0.15 else " **(missed)**"
-        lines.append(f"| {each.model} | {each.sequences} | {sizes} | {100 * off:+.0f} %{missed} |")
-    return [*lines, ""]
+        yield f"| {each.model} | {each.sequences} | {sizes} | {100 * off:+.0f} %{missed} |"
+    yield ""
+
+
+_PARTS: dict[str, Callable[[Measured], Iterator[str]]] = {
+    "speed": _speed,
+    "prefix": _prefix,
+    "lookup": _lookup,
+    "memory": _memory,
+}
+PARTS = tuple(_PARTS)
