@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import sys
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -152,3 +153,17 @@ def test_what_is_held_out_is_never_shown() -> None:
     shown = {text(grammar.write(grammar.chat(rng, [None]))) for _ in range(3000)}
     tried = {text(grammar.write(grammar.trial(rng, kind))) for kind in ("fact", "json", "copy") for _ in range(100)}
     assert not shown & tried
+
+
+def test_training_leaves_the_committed_file_alone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    torch = pytest.importorskip("torch")
+    pytest.importorskip("safetensors")
+    from training.tiny import export, model, tokenizer
+
+    committed = FILE.stat()
+    torch.save(model.Tiny(model.Shape()).state_dict(), tmp_path / "model.pt")
+    tokenizer.train(documents=500).save(str(tmp_path / "tokenizer.json"))
+    monkeypatch.setattr(sys, "argv", ["export", "--out", str(tmp_path)])
+    export.main()
+    assert gguf.GGUFReader(tmp_path / "tiny.gguf").fields["general.name"].contents() == "Penstock Tiny"
+    assert (FILE.stat().st_mtime_ns, FILE.stat().st_size) == (committed.st_mtime_ns, committed.st_size)

@@ -1,6 +1,8 @@
 """Writes the trained network as one GGUF file in half precision, and as a Hugging Face folder of the same weights.
 
-python -m training.tiny.export --out FOLDER [--gguf penstock/cli/demo/tiny.gguf]
+    python -m training.tiny.export --out FOLDER [--gguf FILE]
+
+The file is FOLDER/tiny.gguf unless it is named.
 """
 
 from __future__ import annotations
@@ -21,7 +23,6 @@ from training.tiny import tokenizer as tokens
 from training.tiny.model import Shape
 
 NAME = "Penstock Tiny"
-DEMO = Path(__file__).parents[2] / "penstock" / "cli" / "demo" / "tiny.gguf"
 LAYER = {
     "input_layernorm": "attn_norm",
     "post_attention_layernorm": "ffn_norm",
@@ -165,11 +166,11 @@ def tokenizer_settings(shape: Shape) -> dict[str, Any]:
     }
 
 
-def export(out: Path, path: Path) -> None:
-    """Read FOLDER/model.pt; write the GGUF file and FOLDER/hf."""
+def export(out: Path, path: Path | None = None) -> None:
+    """Read FOLDER/model.pt; write the GGUF file (FOLDER/tiny.gguf) and FOLDER/hf."""
     weights = half(torch.load(out / "model.pt", weights_only=True))
     tokenizer = tokens.load(out / "tokenizer.json")
-    write_gguf(path, weights, tokenizer, Shape())
+    write_gguf(path or out / "tiny.gguf", weights, tokenizer, Shape())
     write_folder(out / "hf", weights, tokenizer, Shape())
 
 
@@ -177,7 +178,7 @@ def main() -> None:
     """Read the options and export."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     options.add_argument("--out", type=Path, required=True)
-    options.add_argument("--gguf", type=Path, default=DEMO)
+    options.add_argument("--gguf", type=Path, help="default: FOLDER/tiny.gguf")
     chosen = options.parse_args()
     export(chosen.out, chosen.gguf)
 
