@@ -134,7 +134,8 @@ class Reasoning(msgspec.Struct, tag="r", array_like=True, frozen=True):
 
 
 class CallStarted(msgspec.Struct, tag="c", array_like=True, frozen=True):
-    """The model calls a tool; its arguments follow. `call`: 0 for the first of the choice."""
+    """The model calls a tool; all its arguments follow. `call`: 0 for the first of the choice. One that the length cut
+    short is not told at all; the reason of the end says so."""
 
     choice: int
     call: int

@@ -7,24 +7,20 @@ from typing import Any
 
 import msgspec
 
-from penstock.core.errors import BadInput
-from penstock.core.generation import Call, Generation, Message, Sampling, Tool
+from penstock.core.errors import TooLarge
+from penstock.core.generation import Generation, Message, Sampling, Tool
 from penstock.protocols.anthropic.messages import (
-    Block,
     CountRequest,
-    DocumentBlock,
-    ImageBlock,
     MessagesRequest,
     OutputConfig,
-    RedactedThinkingBlock,
     TextBlock,
-    ThinkingBlock,
     ToolChoice,
-    ToolResultBlock,
     ToolSpec,
-    ToolUseBlock,
     Turn,
+    read_count,
+    read_messages,
 )
+from penstock.protocols.anthropic.turns import Talk, joined
 from penstock.protocols.generation.limits import (
     MAX_MESSAGES,
     check_count,
@@ -39,6 +35,18 @@ from penstock.protocols.reading import wrong
 
 _THINK = {"enabled": True, "disabled": False, "adaptive": None}
 _CHOICES = {"auto": "auto", "any": "required", "none": "none"}
+
+
+def read_asked(body: bytes | bytearray) -> tuple[MessagesRequest, Generation]:
+    """The message of a request for an answer, and what it asks for. Raises `BadInput` naming the field, `TooLarge`."""
+    message = read_messages(body)
+    return message, generation_of(message)
+
+
+def read_counted(body: bytes | bytearray) -> tuple[CountRequest, Generation]:
+    """The same of a request for a number of tokens."""
+    message = read_count(body)
+    return message, count_of(message)
 
 
 def generation_of(message: MessagesRequest) -> Generation:
@@ -103,88 +111,18 @@ def _format(config: OutputConfig | None) -> dict[str, Any] | None:
 def conversation(system: str | list[TextBlock] | None, turns: Sequence[Turn]) -> tuple[Message, ...]:
     """The messages in our words: every tool result is one of its own, and neighbours of one role are put together.
 
-    Raises `BadInput` for blocks where they do not belong, and when the last turn is not for the model to answer.
+    Raises `BadInput` for blocks where they do not belong, and when the last turn is not for the model to answer,
+    `TooLarge` for more blocks than a conversation may have.
     """
     talk = Talk()
+    blocks = sum(1 if isinstance(turn.content, str) else len(turn.content) for turn in turns)
+    if blocks > MAX_MESSAGES:
+        raise wrong("messages", f"messages have {blocks} blocks of content, at most {MAX_MESSAGES}", TooLarge)
     if text := joined(system or ""):
-        talk.add(Message("system", text))
+        talk.say("system", text)
     for index, turn in enumerate(turns):
         talk.turn(turn, f"messages[{index}]")
     if turns[-1].role == "assistant":
         says = "the last message is the assistant's; going on with it is not offered: end with a user's message"
         raise wrong("messages", says)
-    return tuple(talk.messages)
-
-
-class Talk:
-    """A conversation so far, and the names of the tools that were called in it, by call id."""
-
-    def __init__(self) -> None:
-        self.messages: list[Message] = []
-        self._called: dict[str, str] = {}
-
-    def turn(self, turn: Turn, where: str) -> None:
-        """The next turn; `where` names it in errors."""
-        if isinstance(turn.content, str):
-            self.add(Message(turn.role, turn.content))
-            return
-        if not turn.content:
-            raise wrong("messages", f"{where}.content is empty; send at least one block")
-        for index, block in enumerate(turn.content):
-            self.add(self._message(turn.role, block, f"{where}.content[{index}]"))
-
-    def add(self, message: Message) -> None:
-        """Another message; it continues the last one of the same role."""
-        last = self.messages[-1] if self.messages else None
-        if last is None or last.role != message.role or message.role == "tool":
-            self.messages.append(message)
-            return
-        self.messages[-1] = Message(
-            last.role,
-            "\n".join(filter(None, (last.content, message.content))),
-            last.calls + message.calls,
-            reasoning="\n".join(filter(None, (last.reasoning, message.reasoning))),
-        )
-
-    def _message(self, role: str, block: Block, where: str) -> Message:
-        if isinstance(block, TextBlock):
-            return Message(role, block.text)  # type: ignore[arg-type]
-        if isinstance(block, ToolResultBlock):
-            return self._result(role, block, where)
-        if isinstance(block, ImageBlock | DocumentBlock):
-            raise _no_text(block, where)
-        if role != "assistant":
-            raise wrong("messages", f"{where}: only the assistant's messages have such blocks")
-        if isinstance(block, ThinkingBlock):
-            return Message("assistant", reasoning=block.thinking)
-        return Message("assistant") if isinstance(block, RedactedThinkingBlock) else self._call(block)
-
-    def _call(self, block: ToolUseBlock) -> Message:
-        self._called[block.id] = block.name
-        call = Call(block.id, block.name, msgspec.json.encode(block.input).decode())
-        return Message("assistant", calls=(call,))
-
-    def _result(self, role: str, block: ToolResultBlock, where: str) -> Message:
-        if role != "user":
-            raise wrong("messages", f"{where}: a tool_result belongs into a user's message")
-        name = self._called.get(block.tool_use_id)
-        if name is None:
-            raise wrong("messages", f"{where}.tool_use_id answers no tool_use of the messages before it")
-        text = joined(block.content or "", f"{where}.content")
-        return Message("tool", f"Error: {text}" if block.is_error else text, call_id=block.tool_use_id, name=name)
-
-
-def joined(content: str | Sequence[TextBlock | ImageBlock | DocumentBlock], where: str = "") -> str:
-    """The text of a text, or of blocks. Raises `BadInput` for blocks of another kind; `where` names them."""
-    return content if isinstance(content, str) else "\n".join(_text(b, f"{where}[{i}]") for i, b in enumerate(content))
-
-
-def _text(block: TextBlock | ImageBlock | DocumentBlock, where: str) -> str:
-    if not isinstance(block, TextBlock):
-        raise _no_text(block, where)
-    return block.text
-
-
-def _no_text(block: ImageBlock | DocumentBlock, where: str) -> BadInput:
-    kind = "an image" if isinstance(block, ImageBlock) else "a document"
-    return wrong("messages", f"{where} is {kind}: models here read text only; send what it says as a text block")
+    return talk.whole()

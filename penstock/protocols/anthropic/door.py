@@ -2,20 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
-from typing import Any
+from collections.abc import AsyncGenerator, Callable
+from typing import TypeVar
 
 import msgspec
 
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
-from penstock.core.generation import Generated
+from penstock.core.generation import Generated, Generation
 from penstock.core.model import Models
 from penstock.core.reply import Reply
 from penstock.core.request import Handler
-from penstock.protocols.anthropic.conversation import count_of, generation_of
+from penstock.protocols.anthropic.conversation import read_asked, read_counted
 from penstock.protocols.anthropic.events import PING, Wire, Writer, whole
-from penstock.protocols.anthropic.messages import MessagesRequest, read_count, read_messages
+from penstock.protocols.anthropic.messages import CountRequest, MessagesRequest
 from penstock.protocols.aside import HEAVY, aside
 from penstock.protocols.generation.answers import collect, follow
 from penstock.protocols.generation.ask import Asker
@@ -24,6 +24,8 @@ from penstock.protocols.generation.stream import IDLE_S, events, sse, streamed
 from penstock.protocols.http.errors import anthropic_error
 from penstock.protocols.http.message import Headers, HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
+
+_T = TypeVar("_T", bound=CountRequest)
 
 
 class Anthropic:
@@ -39,9 +41,8 @@ class Anthropic:
 
     async def messages(self, http: HttpRequest) -> HttpResponse:
         """POST /v1/messages"""
-        message = await _read(read_messages, http)
-        limits = {"timeout_ms": message.timeout_ms, "priority": message.priority}
-        reply = await self._asker.ask(http, message.model, generation_of(message), **limits)
+        message, generation = await _read(read_asked, http)
+        reply = await self._asked(http, message, generation)
         writer = Writer(message.model, _omits(message))
         if message.stream:
             return streamed(reply, _chunks(reply, writer, http.id), _headers(reply, http))
@@ -52,12 +53,15 @@ class Anthropic:
 
     async def count_tokens(self, http: HttpRequest) -> HttpResponse:
         """POST /v1/messages/count_tokens: what the prompt takes; nothing is generated."""
-        message = await _read(read_count, http)
-        limits = {"timeout_ms": message.timeout_ms, "priority": message.priority}
-        reply = await self._asker.ask(http, message.model, count_of(message), **limits)
+        message, generation = await _read(read_counted, http)
+        reply = await self._asked(http, message, generation)
         answer = await collect(reply)
         counted = {"input_tokens": answer.started.prompt_tokens}
         return HttpResponse(200, msgspec.json.encode(counted), headers=_headers(reply, http))
+
+    async def _asked(self, http: HttpRequest, message: CountRequest, generation: Generation) -> Reply:
+        timeout_ms, priority = message.timeout_ms, message.priority
+        return await self._asker.ask(http, message.model, generation, timeout_ms=timeout_ms, priority=priority)
 
 
 async def _chunks(reply: Reply, writer: Writer, request_id: str) -> AsyncGenerator[bytes, None]:
@@ -75,8 +79,8 @@ def _sse(wire: Wire) -> bytes:
     return sse(wire, wire["type"])
 
 
-async def _read(read: Any, http: HttpRequest) -> Any:
-    """A long body is read beside the event loop."""
+async def _read(read: Callable[[bytes | bytearray], tuple[_T, Generation]], http: HttpRequest) -> tuple[_T, Generation]:
+    """The message, and what it asks for; a long one is read beside the event loop."""
     return await aside(read, http.body) if len(http.body) > HEAVY else read(http.body)
 
 

@@ -25,6 +25,14 @@ Wire = dict[str, Any]
 PING: Wire = {"type": "ping"}
 _REASONS: dict[Reason, str] = {"stop": "end_turn", "length": "max_tokens", "tool_calls": "tool_use"}
 
+_FIELDS = {
+    "text_delta": "text",
+    "thinking_delta": "thinking",
+    "signature_delta": "signature",
+    "input_json_delta": "partial_json",
+}
+"""What a delta has more of."""
+
 
 class Writer:
     """Writes one message. Blocks are opened and closed as the kind of what comes changes.
@@ -116,34 +124,24 @@ def usage_of(usage: Usage) -> Wire:
 def whole(wires: Iterable[Wire]) -> Wire:
     """The message that the events of a stream make, as clients put it together."""
     message: Wire = {}
-    inputs: dict[int, list[str]] = {}
+    pieces: dict[tuple[int, str], list[str]] = {}
     for wire in wires:
         if wire["type"] == "message_start":
             message = wire["message"]
         elif wire["type"] == "content_block_start":
             message["content"].append(dict(wire["content_block"]))
         elif wire["type"] == "content_block_delta":
-            _extend(message["content"][wire["index"]], wire["delta"], inputs.setdefault(wire["index"], []))
+            field = _FIELDS[wire["delta"]["type"]]
+            pieces.setdefault((wire["index"], field), []).append(wire["delta"][field])
         elif wire["type"] == "message_delta":
             message |= wire["delta"] | {"usage": wire["usage"]}
-    for index, texts in inputs.items():
-        _close_input(message["content"][index], "".join(texts))
+    for (index, field), texts in pieces.items():
+        _fill(message["content"][index], field, "".join(texts))
     return message
 
 
-def _extend(block: Wire, delta: Wire, inputs: list[str]) -> None:
-    if delta["type"] == "input_json_delta":
-        inputs.append(delta["partial_json"])
-    else:
-        field = delta["type"].removesuffix("_delta")
-        block[field] += delta[field]
-
-
-def _close_input(block: Wire, text: str) -> None:
-    """A call's arguments as an object: nothing of those that `max_tokens` cut short, of which stop_reason tells."""
-    if block["type"] != "tool_use" or not text:
-        return
-    try:
+def _fill(block: Wire, field: str, text: str) -> None:
+    if field == "partial_json":
         block["input"] = msgspec.json.decode(text, type=dict[str, Any])
-    except msgspec.DecodeError:
-        block["input"] = {}
+    else:
+        block[field] = text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict, deque
 from collections.abc import Sequence
 from typing import Any
 
@@ -12,6 +13,8 @@ from penstock.protocols.generation.limits import MAX_MESSAGES, check_count, chec
 from penstock.protocols.ollama.messages import Asked, ChatRequest, GenerateRequest, ToolSpec, Turn
 from penstock.protocols.ollama.options import Options, sampling_of
 from penstock.protocols.reading import wrong
+
+_ANY = ("", "")
 
 
 def chat_generation(message: ChatRequest, options: Options) -> Generation:
@@ -64,20 +67,24 @@ class Calls:
 
     def __init__(self) -> None:
         self._count = 0
-        self._waiting: list[Call] = []
+        self._waiting: defaultdict[tuple[str, str], deque[tuple[int, Call]]] = defaultdict(deque)
+        self._answered: set[int] = set()
 
     def made(self, name: str, arguments: dict[str, Any], id: str | None) -> Call:
         """A call of the assistant's."""
         self._count += 1
         call = Call(id or f"call_{self._count}", name, msgspec.json.encode(arguments).decode())
-        self._waiting.append(call)
+        for key in (("id", call.id), ("name", name), _ANY):
+            self._waiting[key].append((self._count, call))
         return call
 
     def answered(self, id: str | None, name: str | None) -> Call | None:
         """The call that a result is of: the one with its id, else the first that waits (of its name, if it has one)."""
-        for call in self._waiting:
-            if call.id == id if id else name in (None, call.name):
-                self._waiting.remove(call)
+        waiting = self._waiting[("id", id) if id else _ANY if name is None else ("name", name)]
+        while waiting:
+            number, call = waiting.popleft()
+            if number not in self._answered:
+                self._answered.add(number)
                 return call
         return None
 

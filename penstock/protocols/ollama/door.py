@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncGenerator, Callable, Mapping
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import msgspec
 
@@ -35,7 +35,8 @@ from penstock.protocols.ollama.messages import (
 from penstock.protocols.ollama.options import Options, check_context, read_options
 from penstock.protocols.reading import read
 
-_T = TypeVar("_T", bound=Asked)
+_T = TypeVar("_T")
+_A = TypeVar("_A", bound=Asked)
 _chat = msgspec.json.Decoder(ChatRequest)
 _generate = msgspec.json.Decoder(GenerateRequest)
 
@@ -56,29 +57,29 @@ class OllamaText:
 
     async def chat(self, http: HttpRequest) -> HttpResponse:
         """POST /api/chat; without messages it loads the model, or unloads it."""
-        message = await _read(_chat, http, CHAT_FIELDS)
-        check_offered(message)
+        message = await _beside(http, _decode, _chat, http.body, CHAT_FIELDS)
         found = await find(self._asker, message.model)
         if not message.messages:
             return await self._load(message, found, "chat")
         await self._loads.at_hand(found.view)
-        return await self._answer(http, message, chat_generation(message, self._options(message)), "chat")
+        options = await self._options(http, message)
+        return await self._answer(http, message, await _beside(http, chat_generation, message, options), "chat")
 
     async def generate(self, http: HttpRequest) -> HttpResponse:
         """POST /api/generate; without a prompt it loads the model, or unloads it."""
-        message = await _read(_generate, http, GENERATE_FIELDS)
-        check_offered(message)
+        message = await _beside(http, _decode, _generate, http.body, GENERATE_FIELDS)
         found = await find(self._asker, message.model)
         if not message.prompt:
             return await self._load(message, found, "generate")
         await self._loads.at_hand(found.view)
-        options, template = self._options(message), bool(found.view.spec.options.get("chat_template"))
-        return await self._answer(http, message, prompt_generation(message, options, template), "generate")
+        options, template = await self._options(http, message), bool(found.view.spec.options.get("chat_template"))
+        generation = await _beside(http, prompt_generation, message, options, template)
+        return await self._answer(http, message, generation, "generate")
 
-    def _options(self, message: Asked) -> Options:
+    async def _options(self, http: HttpRequest, message: Asked) -> Options:
         """The options, which the model can obey."""
-        options, found = read_options(message.options), self._asker.generates(message.model)
-        signature = found.view.signature
+        options = await _beside(http, read_options, message.options)
+        signature = self._asker.generates(message.model).view.signature
         check_context(options, None if signature is None else signature.max_tokens)
         return options
 
@@ -118,12 +119,15 @@ async def _lines(reply: Reply, writer: Writer, request_id: str) -> AsyncGenerato
             yield b"".join(map(encoded, writer.write(event)))
 
 
-async def _read(decoder: msgspec.json.Decoder[_T], http: HttpRequest, fields: Mapping[str, str]) -> _T:
-    """A long body is read beside the event loop."""
-    decode: Callable[..., _T] = read
-    return (
-        await aside(decode, decoder, http.body, fields) if len(http.body) > HEAVY else read(decoder, http.body, fields)
-    )
+async def _beside(http: HttpRequest, work: Callable[..., _T], *arguments: Any) -> _T:
+    """Work on what was sent: beside the event loop where that is long."""
+    return await aside(work, *arguments) if len(http.body) > HEAVY else work(*arguments)
+
+
+def _decode(decoder: msgspec.json.Decoder[_A], body: bytes | bytearray, fields: Mapping[str, str]) -> _A:
+    message = read(decoder, body, fields)
+    check_offered(message)
+    return message
 
 
 def is_zero(keep_alive: str | float | None) -> bool:

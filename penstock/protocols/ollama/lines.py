@@ -31,7 +31,7 @@ JSON_LINES = b"application/x-ndjson"
 
 class Writer:
     """Writes one answer. `shape`: what carries the text, a `message` or a `response`. A tool call is told when all its
-    arguments are there; one that was cut short is no call, of which `done_reason` "length" tells."""
+    arguments are there."""
 
     def __init__(self, model: str, shape: Shape, meta: Meta, clock: Clock):
         self._model = model
@@ -71,10 +71,7 @@ class Writer:
         call, self._call = self._call, None
         if call is None:
             return
-        try:
-            arguments = msgspec.json.decode("".join(call[1]) or "{}", type=dict[str, Any])
-        except msgspec.DecodeError:
-            return
+        arguments = msgspec.json.decode("".join(call[1]) or "{}", type=dict[str, Any])
         function = {"index": self._calls, "name": call[0].name, "arguments": arguments}
         self._calls += 1
         yield self._line(calls=[{"id": call[0].id, "function": function}])

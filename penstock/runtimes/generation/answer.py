@@ -110,7 +110,7 @@ class Answer:
     def _end(self, reason: Reason) -> None:
         self._tell(self._read(self._reading.detokenizer.end()))
         if not self.done:
-            self._tell(ended(self._reading.stages))
+            self._tell(ended(self._reading.stages, cut=reason == "length"))
         if not self.done:
             self._stop(reason)
 

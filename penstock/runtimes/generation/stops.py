@@ -54,7 +54,7 @@ class Stops:
                 return [*self._release(text, at + 1 - len(stop)), Met(stop)]
         return self._release(text, len(text) - max(word.matched for word in self._words))
 
-    def end(self) -> list[Part]:
+    def end(self, cut: bool = False) -> list[Part]:
         """What was held back."""
         for word in self._words:
             word.matched = 0

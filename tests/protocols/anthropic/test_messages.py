@@ -207,14 +207,6 @@ def test_why_it_stopped(served: Live, model: Scripted, stopped: Stopped, reason:
     assert message["content"] == []
 
 
-def test_a_call_that_was_cut_short_is_not_invented(served: Live, model: Scripted) -> None:
-    cut = (Started(5), CallStarted(0, 0, "c", "double"), CallArguments(0, 0, '{"x": '), Stopped(0, "length"))
-    model.steps = (*cut, Generated(Usage(5, 0, 9)))
-    message = served.json("/v1/messages", ask(tools=TOOLS))
-    assert message["stop_reason"] == "max_tokens"
-    assert message["content"][0]["input"] == {}
-
-
 def test_empty_events_open_no_block(served: Live, model: Scripted) -> None:
     model.steps = (Started(1), Text(0, ""), Reasoning(0, ""), Stopped(0, "stop"), Generated(Usage(1, 0, 1)))
     assert served.json("/v1/messages", ASK)["content"] == []

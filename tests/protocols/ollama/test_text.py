@@ -156,14 +156,6 @@ def test_thoughts_of_a_prompts_answer(served: Live, model: Scripted) -> None:
     assert (answer["response"], answer["thinking"], model.generation.think) == ("yes", "hm", True)
 
 
-def test_a_call_that_was_cut_short_is_none(served: Live, model: Scripted) -> None:
-    cut = (Started(5), CallStarted(0, 0, "c", "double"), CallArguments(0, 0, '{"x": '), Stopped(0, "length"))
-    model.steps = (*cut, Generated(Usage(5, 0, 9)))
-    answer = whole(served, "/api/chat", {**CHAT, "tools": TOOLS})
-    assert answer["done_reason"] == "length"
-    assert "tool_calls" not in answer["message"]
-
-
 def test_logprobs(served: Live, model: Scripted) -> None:
     token = TokenLogprob("hi", b"hi", -0.5, (("hi", b"hi", -0.5), ("ho", b"ho", -1.5)))
     model.steps = (Started(1), Text(0, "hi", (token,)), Stopped(0, "stop"), Generated(Usage(1, 0, 1)))

@@ -89,12 +89,21 @@ def test_without_tools_a_call_is_text(hermes: Talk) -> None:
         assert (answer["text"], answer["calls"], answer["reason"]) == (CALL, [], "stop")
 
 
-def test_a_call_cut_by_the_length_is_text(hermes: Talk) -> None:
-    answer = told(hermes.answer(CALL, chat(tools=(WEATHER,), sampling=Sampling(max_tokens=len(ids(CALL)) // 2))))
-    assert answer["calls"] == []
-    assert answer["reason"] == "length"
-    assert CALL.startswith(answer["text"])
-    assert answer["text"]
+@pytest.mark.parametrize("said", ["", "the dog\n"])
+def test_a_call_cut_by_the_length_is_nothing(hermes: Talk, said: str) -> None:
+    whole = len(ids(f"{said}{CALL}".removesuffix("\n</tool_call>")))
+    for most in range(len(ids(said)) + 1, whole):
+        events = hermes.answer(said + CALL, chat(tools=(WEATHER,), sampling=Sampling(max_tokens=most, logprobs=0)))
+        answer = told(events)
+        assert (answer["calls"], answer["text"], answer["reason"]) == ([], said.strip(), "length")
+        assert answer["tokens"] == well(events)[1].usage.completion_tokens == most
+        assert b"".join(each.raw for each in answer["logprobs"]).decode().strip() == said.strip()
+
+
+def test_a_call_that_the_model_ends_in_the_middle_is_text(hermes: Talk) -> None:
+    half = CALL[: CALL.index("Oslo")]
+    answer = told(hermes.answer(half, chat(tools=(WEATHER,))))
+    assert (answer["calls"], answer["text"], answer["reason"]) == ([], half, "stop")
 
 
 def test_a_whole_call_counts_though_the_length_came_after(hermes: Talk) -> None:

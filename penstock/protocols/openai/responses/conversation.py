@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from msgspec.structs import replace
 
 from penstock.core.generation import Call, Message
 from penstock.protocols.generation.limits import MAX_MESSAGES, arguments_of, check_count
@@ -37,12 +36,25 @@ class Item(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     created_by: Any = None
 
 
+class Growing:
+    """An assistant's turn under way: what it thought, said and called in a row."""
+
+    def __init__(self) -> None:
+        self.thoughts: list[str] = []
+        self.text = ""
+        self.calls: list[Call] = []
+
+    def whole(self) -> Message:
+        """All of it."""
+        return Message("assistant", self.text, tuple(self.calls), reasoning="".join(self.thoughts))
+
+
 class Turns:
     """Items put together: what an assistant thought, said and called in a row is one turn."""
 
     def __init__(self, instructions: str | None):
         self._turns: list[Message] = [Message("system", instructions)] if instructions else []
-        self._open: Message | None = None
+        self._open: Growing | None = None
         self._called: dict[str, str] = {}
 
     def add(self, item: Item, place: str) -> None:
@@ -65,20 +77,24 @@ class Turns:
 
     def _end(self) -> None:
         if self._open is not None:
-            self._turns.append(self._open)
+            self._turns.append(self._open.whole())
             self._open = None
 
-    def _assistant(self, fresh: bool) -> Message:
-        """The assistant's turn under way, or a new one."""
-        if fresh:
+    def _fresh(self) -> Growing:
+        """The assistant's turn under way, unless it said or called something already: then a new one."""
+        if self._open is not None and (self._open.text or self._open.calls):
             self._end()
-        return self._open or Message("assistant")
+        return self._assistant()
+
+    def _assistant(self) -> Growing:
+        """The assistant's turn under way, or a new one."""
+        if self._open is None:
+            self._open = Growing()
+        return self._open
 
     def _thinks(self, item: Item, place: str) -> None:
         said = item.content if item.content is not None else list(item.summary or ())
-        text, begun = text_of(said, f"{place}.content", place), self._open
-        turn = self._assistant(begun is not None and bool(begun.content or begun.calls))
-        self._open = replace(turn, reasoning=turn.reasoning + text)
+        self._fresh().thoughts.append(text_of(said, f"{place}.content", place))
 
     def _says(self, item: Item, place: str) -> None:
         role = ROLES.get(item.role or "")
@@ -87,9 +103,7 @@ class Turns:
             raise wrong(f"{place}.role", says)
         text = text_of(item.content, f"{place}.content", f"{place}.content")
         if role == "assistant":
-            begun = self._open
-            turn = self._assistant(begun is not None and bool(begun.content or begun.calls))
-            self._open = replace(turn, content=text)
+            self._fresh().text = text
             return
         self._end()
         self._turns.append(Message("user" if role == "user" else "system", text))
@@ -100,8 +114,7 @@ class Turns:
         where = f"{place}.arguments"
         call = Call(item.call_id, item.name, arguments_of(item.arguments or "", where, where))
         self._called[call.id] = call.name
-        turn = self._assistant(False)
-        self._open = replace(turn, calls=(*turn.calls, call))
+        self._assistant().calls.append(call)
 
     def _returns(self, item: Item, place: str) -> None:
         if not item.call_id or item.call_id not in self._called:

@@ -1,7 +1,8 @@
 """Takes tool calls out of an answer's text, whatever their format.
 
-A call is reported once it is whole and good: a name that was offered, arguments that are a JSON object. What only looks
-like one, or was cut off, is text, so nobody is made to execute a half.
+A call is reported once it is whole and good: a name that was offered, arguments that are a JSON object, so nobody is
+made to execute a half. What only looks like one is text. One that the length cut short is nothing: its marks are not
+meant for people, and the end says why there is no more.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import NamedTuple, Protocol
 
-from penstock.runtimes.generation.marks.json_calls import Broken, Extent
+from penstock.runtimes.generation.marks.json_calls import Broken, Extent, begins_call
 from penstock.runtimes.generation.marks.parts import Called, Part, Said, overlap
 
 
@@ -43,6 +44,7 @@ class Calls:
         self._at = 0
         self._read = self._begin
         self._any = False
+        self._marked = False
         self._body = 0
         self._extent = Extent()
 
@@ -56,16 +58,22 @@ class Calls:
             pass
         return parts
 
-    def end(self) -> list[Part]:
-        """What was held back; a call that is not whole is text."""
+    def end(self, cut: bool = False) -> list[Part]:
+        """What was held back. A call that is not whole is text, or, where the length cut it short, nothing."""
         parts: list[Part] = []
-        if not self._text:
-            return parts
-        if self._read == self._close or (self._any and not self._text.strip()):
-            self._text = ""
-        self._say(parts, len(self._text))
-        self._read = self._speak
+        if self._text:
+            self._say(parts, self._kept(cut))
+            self._text, self._read = "", self._speak
         return parts
+
+    def _kept(self, cut: bool) -> int:
+        """How many characters of what was held back are text."""
+        if self._read == self._close or (self._any and not self._text.strip()):
+            return 0
+        if cut and self._read == self._call and (self._marked or begins_call(self._text, self._names)):
+            return 0
+        mark = overlap(self._text, self._format.opening) if cut and self._read == self._speak else 0
+        return len(self._text[:-mark].rstrip()) if mark else len(self._text)
 
     # Each of these reads from `_text` in one situation, and says whether to go on with what is left.
 
@@ -75,7 +83,7 @@ class Calls:
         if not text:
             return False
         if self._format.bare and text[0] == "{":
-            return self._open(len(self._text) - len(text))
+            return self._open(len(self._text) - len(text), marked=False)
         if self._any:
             self._drop(len(self._text) - len(text))
         self._read = self._speak
@@ -86,13 +94,14 @@ class Calls:
         found = self._text.find(self._format.opening)
         if found >= 0:
             self._say(parts, len(self._text[:found].rstrip()))
-            return self._open(self._text.index(self._format.opening) + len(self._format.opening))
+            return self._open(self._text.index(self._format.opening) + len(self._format.opening), marked=True)
         until = len(self._text) - overlap(self._text, self._format.opening)
         self._say(parts, len(self._text[:until].rstrip()))
         return False
 
-    def _open(self, body: int) -> bool:
+    def _open(self, body: int, *, marked: bool) -> bool:
         self._body, self._extent, self._read = body, Extent(), self._call
+        self._marked = marked
         return True
 
     def _call(self, parts: list[Part]) -> bool:

@@ -71,6 +71,13 @@ def after_space(text: str, start: int) -> int:
     return found.end() if found else start
 
 
+def begins_call(text: str, names: Collection[str]) -> bool:
+    """Whether a JSON object that is not whole begins as a call of one of these tools does: with its name."""
+    written = "".join(text.split())
+    heads = (f'{{"name":"{name}"' for name in names)
+    return any(written.startswith(head) or head.startswith(written) for head in heads)
+
+
 def read_call(text: str, names: Collection[str]) -> Called:
     """The call of one of these tools that a JSON object is. Raises `Broken` when it is none."""
     try:

@@ -41,8 +41,9 @@ class Stage(Protocol):
     def feed(self, said: Said) -> list[Part]:
         """More text; what can be told by now."""
 
-    def end(self) -> list[Part]:
-        """What was held back, at the end of the text or before something that is not said."""
+    def end(self, cut: bool = False) -> list[Part]:
+        """What was held back, at the end of the text or before something that is not said. `cut`: there would have been
+        more, had the length allowed it."""
 
 
 def through(stages: Sequence[Stage], parts: Iterable[Part]) -> list[Part]:
@@ -65,13 +66,13 @@ def _fed(stage: Stage, parts: Iterable[Part]) -> list[Part]:
     return out
 
 
-def ended(stages: Sequence[Stage]) -> list[Part]:
-    """What all stages held back, at the end of the text."""
+def ended(stages: Sequence[Stage], cut: bool = False) -> list[Part]:
+    """What all stages held back, at the end of the text. `cut`: by the length."""
     parts: list[Part] = []
     for stage in stages:
         parts = _fed(stage, parts)
         if not (parts and isinstance(parts[-1], Met)):
-            parts += stage.end()
+            parts += stage.end(cut)
     return parts
 
 

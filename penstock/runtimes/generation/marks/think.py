@@ -38,7 +38,7 @@ class Thoughts:
             self._answer(parts)
         return parts
 
-    def end(self) -> list[Part]:
+    def end(self, cut: bool = False) -> list[Part]:
         """What was held back."""
         text, self._text = self._text, ""
         if self.thinking:

@@ -9,8 +9,9 @@ from typing import Any
 from penstock.runtimes.generation.marks.parts import Met, Part, Said, Stage, ended, through
 
 
-def read(stages: Sequence[Stage], pieces: Sequence[str]) -> list[Part]:
-    """All parts of a text that comes in these pieces, neighbouring ones of a kind joined, as an answer does it."""
+def read(stages: Sequence[Stage], pieces: Sequence[str], short: bool = False) -> list[Part]:
+    """All parts of a text that comes in these pieces, neighbouring ones of a kind joined, as an answer does it.
+    `short`: the length ended it."""
     parts: list[Part] = []
     at = 0
     for piece in pieces:
@@ -19,7 +20,7 @@ def read(stages: Sequence[Stage], pieces: Sequence[str]) -> list[Part]:
         if any(isinstance(part, Met) for part in parts):
             break
     else:
-        parts += ended(stages)
+        parts += ended(stages, short)
     text = "".join(pieces)
     for part in parts:
         if isinstance(part, Said):
@@ -49,9 +50,11 @@ def cut(text: str, places: Sequence[int]) -> list[str]:
     return [text[a:b] for a, b in pairwise(borders)]
 
 
-def same_however_cut(stages: Callable[[], Sequence[Stage]], text: str, places: Sequence[int]) -> list[Any]:
+def same_however_cut(
+    stages: Callable[[], Sequence[Stage]], text: str, places: Sequence[int], short: bool = False
+) -> list[Any]:
     """What the whole text becomes; cut at these places or at every character, it becomes the same."""
-    whole = read(stages(), [text])
-    assert read(stages(), cut(text, places)) == whole
-    assert read(stages(), list(text)) == whole
+    whole = read(stages(), [text], short)
+    assert read(stages(), cut(text, places), short) == whole
+    assert read(stages(), list(text), short) == whole
     return whole

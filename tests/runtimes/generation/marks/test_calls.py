@@ -76,6 +76,36 @@ def test_what_is_no_whole_call_is_text(text: str) -> None:
     assert parts(Hermes(), text) == [("Said", text)]
 
 
+def short(format: CallFormat, text: str) -> list[Any]:
+    """What becomes of a text that the length ended."""
+    return same_however_cut(lambda: [Calls(format, NAMES)], text, [], short=True)
+
+
+@pytest.mark.parametrize(
+    ("format", "text", "expected"),
+    [
+        (Hermes(), "<tool_call>", []),
+        (Hermes(), '<tool_call>\n{"name": "weather", "arguments": {"city": "Os', []),
+        (Hermes(), '<tool_call>\n{"name": "we', []),
+        (Hermes(), "I look.\n\n<tool_ca", [("Said", "I look.")]),
+        (Hermes(), f"{HERMES}\n<tool_call>{{", [CALLED]),
+        (Hermes(), f"{HERMES}\n<tool", [CALLED]),
+        (Hermes(), "a < b ", [("Said", "a < b ")]),
+        (Hermes(), "<tool_call>no json", [("Said", "<tool_call>no json")]),
+        (Llama3(), '{"name": "weather", "parameters": {"city"', []),
+        (Llama3(), '\n{ "na', []),
+        (Llama3(), '{"name": "Bob", "age": 3, "of": [', [("Said", '{"name": "Bob", "age": 3, "of": [')]),
+        (Llama3(), '{"answer": "<', [("Said", '{"answer": "<')]),
+        (Llama3(), '<|python_tag|>{"answer"', []),
+        (Mistral(), f"Well. [TOOL_CALLS][{OBJECT}, ", [("Said", "Well.")]),
+        (Mistral(), "[TOOL_CALLS]weather", []),
+        (Mistral(), '[TOOL_CALLS]weather[ARGS]{"ci', []),
+    ],
+)
+def test_a_call_that_the_length_cut_is_nothing(format: CallFormat, text: str, expected: list[Any]) -> None:
+    assert short(format, text) == expected
+
+
 def test_a_call_after_a_broken_one_is_a_call() -> None:
     assert parts(Hermes(), f"<tool_call>oh {HERMES}") == [("Said", "<tool_call>oh"), CALLED]
 
@@ -137,14 +167,19 @@ FORMATS = st.sampled_from([Hermes, Llama3, Mistral])
 
 
 @given(
-    st.lists(FRAGMENTS, max_size=12), st.lists(st.integers(0, 300), max_size=12), FORMATS, st.booleans(), st.booleans()
+    st.lists(FRAGMENTS, max_size=12),
+    st.lists(st.integers(0, 300), max_size=12),
+    FORMATS,
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
 )
 @settings(max_examples=400, deadline=None)
 def test_any_cutting_gives_the_same(
-    texts: list[str], places: list[int], format: type[CallFormat], opened: bool, stops: bool
+    texts: list[str], places: list[int], format: type[CallFormat], opened: bool, stops: bool, short: bool
 ) -> None:
     def stages() -> list[Any]:
         found = [Thoughts(opened=opened), Calls(format(), NAMES)]
         return [*found, Stops(["stop", "t\n", "<<"])] if stops else found
 
-    same_however_cut(stages, "".join(texts), places)
+    same_however_cut(stages, "".join(texts), places, short)
