@@ -22,8 +22,10 @@ FIELDS = {
     "top_k": "a whole number (0: all)",
     "tools": 'a list of {"name", "description", "input_schema"}',
     "tool_choice": '{"type": "auto"}, {"type": "any"}, {"type": "tool", "name": ...} or {"type": "none"}',
-    "thinking": '{"type": "enabled"}, {"type": "disabled"} or {"type": "adaptive"}',
-    "output_config": '{"format": {"type": "json_schema", "schema": ...}}',
+    "thinking": '{"type": "enabled"}, {"type": "disabled"} or {"type": "adaptive"}; its budget_tokens bounds nothing: '
+    "thoughts count into max_tokens alone",
+    "output_config": '{"format": {"type": "json_schema", "schema": ...}}; its effort changes nothing: models here have '
+    "one way to work",
     "metadata": "an object, which changes nothing",
     "cache_control": "an object, which changes nothing: prefixes are cached anyway",
     "service_tier": '"auto" or "standard_only"',
@@ -125,7 +127,7 @@ class ToolChoice(msgspec.Struct, forbid_unknown_fields=True):
 
 
 class Thinking(msgspec.Struct, forbid_unknown_fields=True):
-    """Whether to think first. `budget_tokens` bounds nothing of its own: thoughts count into max_tokens."""
+    """Whether to think first. `budget_tokens` bounds nothing: thoughts count into max_tokens alone."""
 
     type: Literal["enabled", "disabled", "adaptive"]
     budget_tokens: MaxTokens | None = None

@@ -15,7 +15,7 @@ _FIELDS = {
     "stream": "false for the answer in one piece (default true: as it comes)",
     "format": '"json" for any JSON object, or a JSON Schema',
     "options": "an object of sampling settings",
-    "think": "true to reason first, false not to",
+    "think": 'true to reason first, false not to; "low", "medium" and "high" are the same as true',
     "keep_alive": "a duration, which changes nothing but 0 where nothing is asked, which unloads the model",
     "logprobs": "true to have the log-probability of every token",
     "top_logprobs": "how many alternatives to show beside each token, 0 to 20",
@@ -50,6 +50,8 @@ NAME_FIELDS = {
     "verbose": "true or false, which changes nothing",
     "stream": "false for the end alone",
     "insecure": "false",
+    **dict.fromkeys(("system", "template", "options"), "nothing: models are shown as they are"),
+    **dict.fromkeys(("username", "password"), "nothing: the server's own account is used"),
 }
 NOT_OFFERED = {
     "template": "a template comes with the model, never with a request",
@@ -62,6 +64,17 @@ NOT_OFFERED = {
     "height": "models here write text alone",
     "steps": "models here write text alone",
 }
+
+_AS_IT_IS = "models are shown as they are; leave it out"
+_ACCOUNT = "hubs are asked with the server's own account; leave it out"
+NAME_NOT_OFFERED = {
+    "system": _AS_IT_IS,
+    "template": _AS_IT_IS,
+    "options": _AS_IT_IS,
+    "username": _ACCOUNT,
+    "password": _ACCOUNT,
+}
+"""What Go's client always sends beside a name, empty."""
 
 
 class CalledFunction(msgspec.Struct, forbid_unknown_fields=True):
@@ -177,11 +190,16 @@ class NameRequest(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     verbose: bool | None = None
     stream: bool | None = None
     insecure: Literal[False] | None = None
+    system: Any = None
+    template: Any = None
+    options: Any = None
+    username: Any = None
+    password: Any = None
 
 
-def check_offered(message: msgspec.Struct) -> None:
-    """Raises `BadInput` for what Ollama's API has, and this server has not."""
-    given: Mapping[str, Any] = {name: getattr(message, name, None) for name in NOT_OFFERED}
+def check_offered(message: msgspec.Struct, refused: Mapping[str, str] = NOT_OFFERED) -> None:
+    """Raises `BadInput` for what Ollama's API has, and this server has not: `refused`, with the reasons."""
+    given: Mapping[str, Any] = {name: getattr(message, name, None) for name in refused}
     for name, value in given.items():
-        if value not in (None, False, "", []):
-            raise wrong(name, f"{name} is not offered: {NOT_OFFERED[name]}")
+        if value not in (None, False, "", [], {}):
+            raise wrong(name, f"{name} is not offered: {refused[name]}")

@@ -31,7 +31,7 @@ from penstock.protocols.ollama import described
 from penstock.protocols.ollama.described import Pulled
 from penstock.protocols.ollama.finding import find
 from penstock.protocols.ollama.lines import JSON_LINES, encoded, now
-from penstock.protocols.ollama.messages import NAME_FIELDS, NameRequest
+from penstock.protocols.ollama.messages import NAME_FIELDS, NAME_NOT_OFFERED, NameRequest, check_offered
 from penstock.protocols.reading import read, wrong
 from penstock.protocols.tasks import ending_with_its_client
 from penstock.telemetry.logs import logger
@@ -109,13 +109,13 @@ class OllamaModels:
 
     async def show(self, http: HttpRequest) -> HttpResponse:
         """POST /api/show: a served model."""
-        name = _name(read(_names, http.body, NAME_FIELDS))
+        name = _name(_named(http))
         found = await find(self._asker, name)
         return _json(described.shown(found.view, self._since))
 
     async def pull(self, http: HttpRequest) -> HttpResponse:
         """POST /api/pull: fetches a model to this machine's disk; it is not served by that."""
-        message = read(_names, http.body, NAME_FIELDS)
+        message = _named(http)
         name = _name(message)
         if self._puller is None:
             raise Forbidden("this server fetches no models for its clients; run penstock pull on its machine")
@@ -184,6 +184,12 @@ async def _lines(
         yield encoded({"error": told.message, "code": told.code, "request_id": request_id})
     finally:
         await _close(reports)
+
+
+def _named(http: HttpRequest) -> NameRequest:
+    message = read(_names, http.body, NAME_FIELDS)
+    check_offered(message, NAME_NOT_OFFERED)
+    return message
 
 
 def _name(message: NameRequest) -> str:

@@ -42,7 +42,8 @@ class Checks:
         self._adapter(generation.adapter)
         self._sampling(generation.sampling)
         if generation.echo and generation.sampling.logprobs is not None:
-            refuse("log-probabilities of a prompt's own tokens are not to be had: leave out echo or logprobs", "echo")
+            says = "log-probabilities of a prompt's own tokens are shown by no engine here; leave out echo or logprobs"
+            refuse(says, "echo")
         self._ids(generation.sampling.stop_token_ids, "stop_token_ids")
         self._ids(generation.sampling.logit_bias, "logit_bias")
 

@@ -192,6 +192,35 @@ def test_a_client_that_leaves_gives_the_pull_up(served: Live, streamed: bool) ->
     eventually(lambda: Shelf.given_up > before, "the download goes on", 2)
 
 
+GO_SHOW = b'{"model":"tiny","system":"","template":"","verbose":false,"options":null,"name":""}'
+GO_PULL = b'{"model":"tiny","username":"","password":"","name":""}'
+"""What Ollama's client in Go sends: fields that are empty are not left out."""
+
+
+def test_clients_in_go_show_and_pull(served: Live) -> None:
+    status, _, raw = served.ask("POST", "/api/show", GO_SHOW)
+    assert (status, json.loads(raw)["details"]["family"]) == (200, "llama"), raw
+    status, _, raw = served.ask("POST", "/api/pull", GO_PULL)
+    assert (status, json.loads(raw.splitlines()[-1])) == (200, {"status": "success"}), raw
+
+
+@pytest.mark.parametrize(
+    ("path", "field", "value"),
+    [
+        ("/api/show", "system", "Be brief."),
+        ("/api/show", "template", "{{ .Prompt }}"),
+        ("/api/show", "options", {"num_ctx": 9}),
+        ("/api/pull", "username", "somebody"),
+        ("/api/pull", "password", "secret"),
+    ],
+)
+def test_what_changes_nothing_by_a_name_is_refused(served: Live, path: str, field: str, value: Any) -> None:
+    status, told = served.refusal(path, {"model": "tiny", field: value})
+    assert status == 400
+    assert told["error"].startswith(f"{field} is not offered")
+    assert str(value) not in told["error"]
+
+
 def test_without_a_puller_nobody_pulls() -> None:
     def mount(routes: Any, models: Any) -> None:
         OllamaModels(embedder, models, "9.9", damaged).mount(routes)

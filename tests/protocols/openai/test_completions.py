@@ -20,6 +20,7 @@ from tests.protocols.openai.live import data_of, openai_doors
 from tests.protocols.scripted import HELLO, Live, Scripted
 from tests.servers import eventually
 
+TURNS = [{"role": "user", "content": "hi"}]
 PATH = "/v1/completions"
 TOKENS = (
     TokenLogprob("A", b"A", -0.5, (("A", b"A", -0.5), ("B", b"B", -1.5))),
@@ -182,13 +183,16 @@ def test_log_probabilities_that_the_engine_has_not_blame_the_field_that_asked(se
 
 
 def test_echo(server: Live, model: Scripted) -> None:
-    model.steps = (Started(1), Text(0, "A", TOKENS[:1]), Text(0, "!", TOKENS[3:]), Stopped(0, "stop"))
-    model.steps += (Generated(Usage(1, 0, 1)),)
-    found = server.json(PATH, ask("A", echo=True, logprobs=1))["choices"][0]
-    assert found["text"] == "A!"
-    assert found["logprobs"]["token_logprobs"] == [None, -2.0]
-    assert found["logprobs"]["top_logprobs"] == [None, {"!": -2.0}]
+    model.steps = (Started(1), Text(0, "A"), Text(0, "!"), Stopped(0, "stop"), Generated(Usage(1, 0, 1)))
+    assert server.json(PATH, ask("A", echo=True))["choices"][0]["text"] == "A!"
     assert model.generation.echo
+
+
+def test_no_refusal_recommends_log_probabilities_of_prompts(server: Live) -> None:
+    for path, body in ((PATH, ask("A")), ("/v1/chat/completions", {"model": "tiny", "messages": TURNS})):
+        status, told = server.refusal(path, {**body, "prompt_logprobs": 1})
+        assert (status, told["error"]["param"]) == (400, "prompt_logprobs")
+        assert "no engine here" in told["error"]["message"]
 
 
 def test_echo_alone(server: Live, model: Scripted) -> None:

@@ -56,7 +56,7 @@ NOT_OFFERED: Mapping[str, tuple[tuple[Any, ...], str]] = {
     "use_beam_search": ((False,), "send n for several answers"),
     "best_of": ((1,), "send n for several answers"),
     "truncate_prompt_tokens": ((), "prompts are not cut; send fewer messages"),
-    "prompt_logprobs": ((), "the prompt of a chat is the template's; use /v1/completions with echo"),
+    "prompt_logprobs": ((), "log-probabilities of a prompt's own tokens are shown by no engine here"),
     "skip_special_tokens": ((True,), "control tokens are no part of an answer"),
     "include_stop_str_in_output": ((False,), "an answer ends before its stop text"),
     "echo": ((False,), "use /v1/completions with echo"),

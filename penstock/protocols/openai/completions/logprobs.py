@@ -12,23 +12,18 @@ from penstock.protocols.openai.completions.request import CompletionRequest
 
 
 class Positions:
-    """Follows the text of one choice. An echoed prompt's first token has no probability: nothing was before it."""
+    """Follows the text of one choice."""
 
     def __init__(self, message: CompletionRequest):
         self._alternatives = bool(message.logprobs)
-        self._first = bool(message.echo)
         self._offset = 0
 
     def of(self, text: str, tokens: Sequence[TokenLogprob]) -> dict[str, Any]:
         """The next piece of text with its tokens."""
-        values: list[float | None] = [shown(token.logprob) for token in tokens]
-        tops: list[dict[str, float] | None] = [_alternatives(token) for token in tokens]
-        if self._first and tokens:
-            values[0], tops[0], self._first = None, None, False
         found = {
             "tokens": [token.token for token in tokens],
-            "token_logprobs": values,
-            "top_logprobs": tops if self._alternatives else None,
+            "token_logprobs": [shown(token.logprob) for token in tokens],
+            "top_logprobs": list(map(_alternatives, tokens)) if self._alternatives else None,
             "text_offset": self._offsets(tokens),
         }
         self._offset += len(text)
