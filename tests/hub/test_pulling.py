@@ -5,13 +5,17 @@ from __future__ import annotations
 import http.client
 import json
 import os
+import signal
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 import pytest
 
+from penstock.repository import pulling
 from tests import servers
 from tests.hub_server import Hub, Trouble
 from tests.repository import ggufs
@@ -45,6 +49,58 @@ def test_a_hub_that_fails_in_the_middle(hub: Hub, server: Server) -> None:
     assert "the hub answered 500" in json.loads(lines[-1])["error"]
     hub.troubles.clear()
     assert server.ask("POST", "/api/pull", {"model": MODEL, "stream": False}).json() == {"status": "success"}
+    quiet(server)
+
+
+@contextmanager
+def pull(server: Server, name: str) -> Iterator[http.client.HTTPResponse]:
+    """A stream of reports."""
+    connection = http.client.HTTPConnection("127.0.0.1", server.port, timeout=30)
+    connection.request("POST", "/api/pull", json.dumps({"model": name}))
+    try:
+        with connection.getresponse() as response:
+            yield response
+    finally:
+        connection.close()
+
+
+def stalling(hub: Hub, count: int) -> list[str]:
+    """Models that begin to come and then do not."""
+    for number in range(count):
+        hub.add(f"org/m{number}-GGUF", {f"m{number}-Q8_0.gguf": ggufs.gguf()})
+        hub.troubles[f"m{number}-Q8_0.gguf"] = Trouble(stall=100)
+    return [f"hf:org/m{number}-GGUF" for number in range(count)]
+
+
+def test_many_at_once(hub: Hub, server: Server) -> None:
+    names = stalling(hub, pulling.AT_ONCE + pulling.WAITING)
+    before = len(servers.children(server.pid))
+    with ExitStack() as pulls:
+        streams = [pulls.enter_context(pull(server, name)) for name in names]
+        assert all(json.loads(stream.readline()) == {"status": "pulling manifest"} for stream in streams)
+        refused = server.ask("POST", "/api/pull", {"model": MODEL})
+        servers.refused(refused, 503)
+        assert refused.json()["code"] == "overloaded"
+        assert int(refused.headers["retry-after"]) > 0
+        assert json.loads(streams[-1].readline()) == {"status": "waiting for other downloads"}
+        assert len(servers.children(server.pid)) == before + pulling.AT_ONCE
+    servers.eventually(lambda: len(servers.children(server.pid)) == before, "downloads go on, or one began", 10)
+    assert server.ask("POST", "/api/pull", {"model": MODEL, "stream": False}).json() == {"status": "success"}
+    assert len({asked.path for asked in hub.asked if asked.path.startswith("/cdn/")}) == pulling.AT_ONCE + 1
+    quiet(server)
+
+
+def test_a_server_that_stops_does_not_wait_for_downloads(hub: Hub, server: Server) -> None:
+    names = stalling(hub, pulling.AT_ONCE + 1)
+    with ExitStack() as pulls:
+        streams = [pulls.enter_context(pull(server, name)) for name in names]
+        assert all(json.loads(stream.readline()) == {"status": "pulling manifest"} for stream in streams)
+        assert all(json.loads(stream.readline())["total"] > 100 for stream in streams[: pulling.AT_ONCE])
+        begun = time.monotonic()
+        server.signal(signal.SIGTERM)
+        assert [json.loads(stream.read().splitlines()[-1])["code"] for stream in streams] == ["draining"] * len(names)
+        assert server.process.wait(20) == 0
+        assert time.monotonic() - begun < 10, "it waits for a download"
     quiet(server)
 
 
