@@ -81,7 +81,9 @@ def pull(source: str, name: str | None = None, say: Say | None = None) -> Entry:
     if known is not None:
         source, name = known.source, name or known.name
     if name is not None and NAME.fullmatch(name) is None:
-        raise ConfigError(f"the name {name[:80]!r} cannot be used: letters, digits, '.', '_' and '-', first a letter or digit")
+        raise ConfigError(
+            f"the name {name[:80]!r} cannot be used: letters, digits, '.', '_' and '-', first a letter or digit"
+        )
     place = _place(source)
     fetched = fetching.fetch(fetching.request_for(place, None, {}), say)
     entry = _entry(place, fetched, fetching.described(fetched, None, {}, Trusted(())))
