@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, NamedTuple
+from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_type_hints
 
 import msgspec
 import typer
@@ -17,25 +18,27 @@ if TYPE_CHECKING:
 
     from penstock.core.model import ModelSpec
 
+_DEVICE = re.compile(r"auto|cpu|cuda(:\d+)?")
 TOO_LARGE = 3
 """Exit status when the model does not fit into what is free."""
+FITS = "it fits"
 
 
 class Told(NamedTuple):
-    """An estimate, and what it is of. `free`: bytes, or None when nobody knows. `verdict`: in words."""
+    """An estimate, and what it is of. `free`: bytes; it and `fits` are None when nobody knows. `verdict`: in words."""
 
     name: str
     model: LanguageModel
     needs: memory.Estimate
     free: int | None
-    fits: bool
+    fits: bool | None
     verdict: str
 
 
 def estimate(
     source: Annotated[str, typer.Argument(help="A GGUF file, a folder, hf:org/name, or a pulled model's name.")],
-    context: Annotated[int | None, typer.Option(help="Tokens of prompt and answer together.")] = None,
-    sequences: Annotated[int | None, typer.Option(help="Answers generated at once (default 16).")] = None,
+    context: Annotated[int | None, typer.Option(min=1, help="Tokens of prompt and answer together.")] = None,
+    sequences: Annotated[int | None, typer.Option(min=1, help="Answers generated at once (default 16).")] = None,
     engine: Annotated[
         str | None, typer.Option(help="openvino, llamacpp, vllm or transformers (default: by the files).")
     ] = None,
@@ -47,13 +50,27 @@ def estimate(
 
     Exit status 3 when it does not fit.
     """
+    check_flags(engine, kv_precision, device)
     given = {"context": context, "sequences": sequences, "engine": engine, "kv_precision": kv_precision}
     told = tell(source, device, {key: value for key, value in given.items() if value is not None})
     if as_json:
         print(msgspec.json.encode(plain(told)).decode(), flush=True)
     else:
         show(told)
-    raise typer.Exit(0 if told.fits else TOO_LARGE)
+    raise typer.Exit(TOO_LARGE if told.fits is False else 0)
+
+
+def check_flags(engine: str | None, kv_precision: str | None, device: str) -> None:
+    """Raises `ConfigError` for a flag that says what there is not."""
+    hints = get_type_hints(LanguageModel)
+    for flag, value, known in (
+        ("--engine", engine, hints["engine"]),
+        ("--kv-precision", kv_precision, hints["kv_precision"]),
+    ):
+        if value is not None and value not in get_args(known):
+            raise ConfigError(f"{flag} is one of {', '.join(get_args(known))}, and not {value!r:.40}")
+    if not _DEVICE.fullmatch(device):
+        raise ConfigError(f"--device is auto, cpu, cuda or cuda:N, and not {device!r:.40}")
 
 
 def tell(source: str, device: str, options: dict[str, Any]) -> Told:
@@ -64,7 +81,7 @@ def tell(source: str, device: str, options: dict[str, Any]) -> Told:
 
     spec = sources.resolve(source, base=Path.cwd(), device=device, options=options)
     model = described(spec)
-    verdict = "it fits"
+    verdict = FITS
     try:
         model = settle(model, spec.format, device, spec.path)
     except memory.TooLarge as error:
@@ -74,7 +91,11 @@ def tell(source: str, device: str, options: dict[str, Any]) -> Told:
         model = msgspec.structs.replace(model, engine=name, reason=reason, context=context)
     needs = memory.estimate(model, model.engine, context=model.context, sequences=model.sequences)
     free = memory.available(choice.place(model.engine, device))
-    return Told(spec.name, model, needs, free, verdict == "it fits", verdict)
+    if free is None and verdict == FITS:
+        return Told(
+            spec.name, model, needs, free, None, "whether it fits is not known: no free memory can be seen there"
+        )
+    return Told(spec.name, model, needs, free, verdict == FITS, verdict)
 
 
 def described(spec: ModelSpec) -> LanguageModel:

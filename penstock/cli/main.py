@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import gc
 import os
 import sys
@@ -14,6 +15,8 @@ import typer
 from typer.core import TyperCommand, TyperGroup
 
 from penstock.core.errors import BadInput, NotFound, PenstockError, SetupError
+
+_UNWRITTEN = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO)
 
 
 class Verb(NamedTuple):
@@ -123,6 +126,13 @@ def main(arguments: Sequence[str] | None = None) -> None:
     except PenstockError as error:
         print(f"penstock: {error.message}", file=sys.stderr)
         sys.exit(2 if _mendable(error) else 1)
+    except OSError as error:
+        if error.errno not in _UNWRITTEN:
+            raise
+        # Nothing more gets out, also not at the end of the process.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)
+        print(f"penstock: the output cannot be written: {error.strerror}", file=sys.stderr)
+        sys.exit(1)
 
 
 def _mendable(error: PenstockError) -> bool:

@@ -79,17 +79,21 @@ def show(rows: list[dict[str, Any]]) -> None:
     from rich.text import Text
 
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for title in ("model", "version", "runtime", "state", "context", "running", "waiting", "cache", "memory"):
-        table.add_column(title, overflow="fold", no_wrap=title not in ("model", "state"))
+    for title in ("model", "runtime", "state", "context", "running", "waiting", "cache", "memory"):
+        table.add_column(title, overflow="fold", no_wrap=title != "model")
     for row in rows:
         table.add_row(*(Text(cell) for cell in _cells(row)))
-    Console(file=sys.stdout).print(table)
+    console = Console(file=sys.stdout, highlight=False)
+    console.print(table)
+    for row in rows:
+        if row["reason"] and row["state"] != "UNLOADED":
+            console.print(Text(f"{row['name']}: {row['reason']}"), soft_wrap=True)
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    state = row["state"].lower() + (f": {row['reason']}" if row["reason"] else "")
     cache = "" if row["cache"] is None else f"{row['cache']:.0%}"
     memory = "" if row["memory"] is None else in_words(row["memory"])
     context = str(row["context"] or "")
+    name = row["name"] if row["version"] == "1" else f"{row['name']}@{row['version']}"
     counts = [str(row["running"]), str(row["waiting"])]
-    return [row["name"], row["version"], row["runtime"], state, context, *counts, cache, memory]
+    return [name, row["runtime"], row["state"].lower(), context, *counts, cache, memory]

@@ -75,6 +75,8 @@ def once(server: Server, conversation: Conversation, as_json: bool, verbose: boo
         found = answer(server, conversation, Silent(sys.stdout) if as_json else Screen(sys.stdout))
         if as_json and not found.stopped:
             print(msgspec.json.encode(report(conversation, found)).decode(), flush=True)
+    except ConfigError:
+        raise
     except PenstockError as error:
         print(f"penstock: {in_own_words(error.message, flags=True)}", file=sys.stderr)
         return 1
@@ -95,13 +97,21 @@ def report(conversation: Conversation, found: Answer) -> dict[str, Any]:
 def question(words: list[str]) -> str | None:
     """What to ask: the words, then what is piped in; None for a conversation. Raises `ConfigError` for nothing."""
     asked = " ".join(words).strip()
-    piped = sys.stdin.read().strip() if is_piped() else ""
+    piped = piped_in().strip() if is_piped() else ""
     text = "\n\n".join(filter(None, (asked, piped)))
     if text:
         return text
     if not words and sys.stdin is not None and sys.stdin.isatty():
         return None
     raise ConfigError("there is nothing to ask; pass a question, or pipe one in")
+
+
+def piped_in() -> str:
+    """All of standard input. Raises `ConfigError` when it is no text."""
+    try:
+        return sys.stdin.buffer.read().decode("utf-8-sig")
+    except UnicodeDecodeError:
+        raise ConfigError("what is piped in is no UTF-8 text") from None
 
 
 def is_piped() -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -74,3 +75,30 @@ def test_what_is_no_language_model(tmp_path: Path) -> None:
 def test_wrong_options(tmp_path: Path) -> None:
     result = run(ggufs.write(tmp_path / "m.gguf"), "--engine", "magic")
     assert isinstance(result.exception, ConfigError)
+
+
+@pytest.mark.parametrize(
+    ("flag", "value", "says"),
+    [
+        ("--engine", "foo", "--engine is one of auto, openvino, llamacpp, vllm, transformers, and not 'foo'"),
+        ("--kv-precision", "f8", "--kv-precision is one of auto, f32, f16, bf16, u8"),
+        ("--device", "gpu", "--device is auto, cpu, cuda or cuda:N, and not 'gpu'"),
+    ],
+)
+def test_a_wrong_flag_is_named_with_what_there_is(tmp_path: Path, flag: str, value: str, says: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(says)):
+        CliRunner().invoke(
+            app, ["estimate", str(ggufs.write(tmp_path / "a.gguf")), flag, value], catch_exceptions=False
+        )
+
+
+@pytest.mark.parametrize("flag", ["--context", "--sequences"])
+def test_nothing_of_something_is_no_estimate(tmp_path: Path, flag: str) -> None:
+    assert run(ggufs.write(tmp_path / "a.gguf"), flag, "0").exit_code == 2
+
+
+def test_where_no_memory_is_seen_nobody_says_that_it_fits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(memory, "available", lambda device="cpu": None)
+    found = told(ggufs.write(tmp_path / "a.gguf"), "--device", "cuda")
+    assert (found["fits"], found["bytes"]["free"]) == (None, None)
+    assert "is not known" in found["verdict"]

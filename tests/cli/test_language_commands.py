@@ -133,6 +133,8 @@ def test_ps(there: dict[str, str]) -> None:
     assert row["context"] == 2048
     assert row["memory"] > TINY.stat().st_size
     assert "ready" in penstock("ps", env=there).stdout
+    narrow = penstock("ps", env={**there, "COLUMNS": "80"}).stdout.split()
+    assert narrow[narrow.index("tiny") :][:4] == ["tiny", "llm", "ready", "2048"]
     assert NOBODY in penstock("ps", "--url", NOBODY, env=there, status=1).stderr
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 from collections.abc import Iterator
@@ -74,6 +75,24 @@ def test_a_question_through_a_pipe(model: Scripted, env: dict[str, str]) -> None
     assert model.generation.messages[-1].content == "In short:\n\na long\ntext"
 
 
+def test_a_pipe_that_carries_no_text(env: dict[str, str]) -> None:
+    said = subprocess.run(
+        [*COMMAND, "run", "tiny", "a"], input=b"\xff\xfe\x00", capture_output=True, timeout=60, env=env
+    )
+    assert (said.returncode, said.stdout) == (2, b"")
+    assert said.stderr == b"penstock: what is piped in is no UTF-8 text\n"
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="only Linux has a full device")
+@pytest.mark.parametrize("arguments", [("run", "tiny", "a"), ("show", "tiny")])
+def test_a_disk_that_is_full(env: dict[str, str], arguments: tuple[str, ...]) -> None:
+    with open("/dev/full", "w") as full:
+        command = [*COMMAND, *arguments]
+        said = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=full, stderr=subprocess.PIPE, env=env)
+    assert said.returncode == 1
+    assert said.stderr.startswith(b"penstock: the output cannot be written: ")
+
+
 def test_json_for_programs(model: Scripted, env: dict[str, str]) -> None:
     model.steps = (Started(5), Reasoning(0, "hm"), *HELLO[1:])
     said = run("tiny", "What is it?", "--json", env=env)
@@ -106,6 +125,10 @@ def test_what_cannot_be_run(env: dict[str, str], tmp_path: Path) -> None:
         (("huge", "a"), env["PENSTOCK_URL"], 2, "serves tiny"),
         (("tiny", "a"), "http://127.0.0.1:9", 1, "nothing answers at http://127.0.0.1:9"),
         (("tiny", "a"), "localhost", 2, "is no URL"),
+        (("", "a"), env["PENSTOCK_URL"], 2, "name a model"),
+        ((str(tmp_path / "none"), "a"), env["PENSTOCK_URL"], 2, "no file"),
+        (("..", "a"), env["PENSTOCK_URL"], 2, "is a folder without"),
+        (("tiny", os.fsdecode(b"\xff")), env["PENSTOCK_URL"], 2, "no UTF-8"),
     ):
         said = run(*arguments, env={**env, "PENSTOCK_URL": url})
         assert (said.returncode, said.stdout) == (status, ""), said

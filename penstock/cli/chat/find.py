@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import sys
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,7 +11,7 @@ from typing import Any
 
 from penstock.cli.chat import own
 from penstock.cli.chat.server import DEFAULT_URL, Absent, Server, Stranger, given_url
-from penstock.core.errors import SetupError, UnknownModel
+from penstock.core.errors import ConfigError, SetupError, UnknownModel
 
 LATEST = ":latest"
 
@@ -23,6 +24,8 @@ def reach(model: str, url: str | None) -> Iterator[tuple[Server, str]]:
     the model, a pulled model, a file or a source on the hub gets a server of its own, which ends with the block.
     Raises `SetupError` saying what would work, and the errors of the server.
     """
+    if not model.strip():
+        raise ConfigError("name a model; penstock ls lists those that were pulled, penstock ps those that are served")
     named = given_url(url)
     server = Server(named or DEFAULT_URL)
     there = is_there(server, named)
@@ -64,6 +67,8 @@ def served(server: Server, model: str) -> str | None:
 def _alias(server: Server, name: str) -> bool:
     from urllib.parse import quote
 
+    if not name.strip("."):
+        return False
     try:
         server.get(f"/models/{quote(name, '')}")
     except UnknownModel:
@@ -129,4 +134,6 @@ def on_disk(source: str) -> tuple[str, str]:
         from penstock.cli import downloading
 
         source = downloading.pull(source).name
+    elif (path := Path(source).expanduser()).exists():
+        source = os.path.abspath(path)
     return source, name_of(source)

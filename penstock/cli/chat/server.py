@@ -86,7 +86,7 @@ class Server:
             response.close()
 
     def _send(self, method: str, path: str, body: Any = None, *, patient: bool = False) -> urllib3.BaseHTTPResponse:
-        raw = None if body is None else msgspec.json.encode(body)
+        raw = None if body is None else _encoded(body)
         timeout = urllib3.Timeout(connect=CONNECT_S, read=None if patient else ANSWER_S)
         try:
             response = self._pool.urlopen(method, self.url + path, body=raw, preload_content=False, timeout=timeout)
@@ -131,6 +131,13 @@ class Server:
             return _error(str(error["code"]), str(error["message"]))
         except (msgspec.DecodeError, KeyError, TypeError):
             return self._stranger()
+
+
+def _encoded(body: Any) -> bytes:
+    try:
+        return msgspec.json.encode(body)
+    except UnicodeEncodeError:
+        raise ConfigError("what is asked is not all text: some of its bytes are no UTF-8") from None
 
 
 def _error(code: str, message: str) -> PenstockError:
