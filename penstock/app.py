@@ -54,6 +54,7 @@ class App:
         self.items = ItemCache(self.fleet, self.fleet, caches)
         self.names = Names(self.items, self.fleet, config.aliases)
         self.gate = Gate(self.names, config.admission, self._inner())
+        self.puller = Puller()
         self.http = self._protocols(own_hosts(config.http))
         self.server = HttpServer(self.http, config.http.limits, self.http.refusal, _broken)
 
@@ -68,7 +69,7 @@ class App:
         Predict(self.gate, self.names, system_clock).mount(routes)
         OipRest(self.gate, self.names, system_clock, release).mount(routes)
         lifecycle = self.fleet if may(settings.lifecycle, settings) else None
-        puller = Puller() if may(settings.pull, settings) else None
+        puller = self.puller if may(settings.pull, settings) else None
         OipRepository(self.names, lifecycle).mount(routes)
         OpenAI(self.gate, self.names, system_clock).mount(routes)
         Anthropic(self.gate, self.names, system_clock).mount(routes)
@@ -104,6 +105,7 @@ class App:
     async def stop_models(self) -> None:
         """Finishes accepted work, then stops the workers."""
         self.gate.draining = True
+        self.puller.stop()
         await self.fleet.drain(self.config.drain_s)
 
     async def start(self) -> None:
@@ -126,6 +128,7 @@ class App:
         """Takes no more requests, finishes the accepted ones, then ends."""
         log.info("draining", seconds=self.config.drain_s)
         self.gate.draining = self.fleet.draining = self.server.draining = True
+        self.puller.stop()
         until = system_clock() + self.config.drain_s
         await self.fleet.drain(self.config.drain_s)
         await self.server.drain(max(0.0, until - system_clock()))
