@@ -2,7 +2,7 @@
 
 A worker's own memory (anonymous pages, and the mapped file of a model) is the same wherever it runs: of OpenVINO
 2026.1 and 2026.4 on Python 3.11 and 3.13, with 1 to 16 threads, on the tiny model 70 to 73 MiB for one answer of 256
-tokens and 97 to 106 MiB for 16; on one of 300M parameters in Q4_0, 509 to 528 and 778 to 873 MiB.
+tokens and 97 to 106 MiB for 16; on one of 300M parameters in Q4_0, 505 to 528 and 778 to 873 MiB.
 
 How much of the shared libraries is resident is up to the kernel: it maps what is around a page that is touched, and
 that is more where a library lies in large pieces in the page cache, as it does when it was written lately and has not
