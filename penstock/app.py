@@ -49,7 +49,7 @@ class App:
 
     def __init__(self, config: Config):
         self.config = config
-        self.fleet = Fleet()
+        self.fleet = Fleet(config.drain_s)
         caches = {name: model.cache for name, model in config.models.items() if model.cache is not None}
         self.items = ItemCache(self.fleet, self.fleet, caches)
         self.names = Names(self.items, self.fleet, config.aliases)

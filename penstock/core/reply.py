@@ -99,11 +99,10 @@ class Reply:
         self._abandon(Cancelled("the request was cancelled"))
 
     def _abandon(self, error: PenstockError) -> None:
-        on_close, self._on_close = self._on_close, None
-        if self.outcome is None:
-            if on_close is not None:
-                on_close()
-            self.settle(error)
+        """The first end stands: whoever is told to stop finds this error here, and cannot put another in its place."""
+        on_close = self._on_close
+        if self.settle(error) and on_close is not None:
+            on_close()
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Calls back once, synchronously, at the next event or end (at once if ended)."""

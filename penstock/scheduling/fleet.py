@@ -28,9 +28,10 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 class Fleet:
-    """The served versions of every model. The last step of the path."""
+    """The served versions of every model. The last step of the path. `drain_s`: time for accepted work to finish."""
 
-    def __init__(self) -> None:
+    def __init__(self, drain_s: float = 30.0) -> None:
+        self.drain_s = drain_s
         self._models: dict[str, dict[str, Service]] = {}
         self.draining = False
         self._starting: asyncio.Task[None] | None = None
@@ -66,9 +67,10 @@ class Fleet:
                 await self._park(deployment)
                 raise Unavailable(f"the model could not be loaded: {why}", retry_after_s=30)
 
-    async def unload(self, name: str, patience_s: float = 30.0) -> None:
-        """Finishes what a model has accepted, then frees its memory; it stays known. Raises `UnknownModel`, and
-        `Conflict` when a loaded model needs it."""
+    async def unload(self, name: str) -> None:
+        """Finishes what a model has accepted, in `drain_s` seconds, then frees its memory; it stays known. What is not
+        finished by then ends with an error that says so. Raises `UnknownModel`, and `Conflict` when a loaded model
+        needs it."""
         self.find(name)
         users = [d.spec.name for d in self.all() if name in d.settings.needs and not d.parked]
         if users:
@@ -76,7 +78,7 @@ class Fleet:
         async with self._changing(name):
             for deployment in list(self._models[name].values()):
                 if not deployment.parked:
-                    await deployment.drain(patience_s)
+                    await deployment.drain(self.drain_s, "the model was unloaded before the answer was finished")
                     await self._park(deployment)
 
     def _changing(self, name: str) -> asyncio.Lock:

@@ -33,6 +33,7 @@ DRAIN_POLL_S = 0.02
 LOAD_TRIES = 2
 """Workers that may die while they load a model for the first time before it is given up."""
 
+STOPPING = "the server is stopping"
 UNLOADED = "the model is unloaded; POST /v2/repository/models/{}/load loads it again"
 
 Create = Callable[[str], Runtime | Engine]
@@ -133,8 +134,9 @@ class Service(ABC):
         self.threads = self.settings.threads or threads
         self._poke()
 
-    async def drain(self, patience_s: float) -> None:
-        """Takes no more work, finishes what was accepted (up to `patience_s`), then stops the workers."""
+    async def drain(self, patience_s: float, reason: str = STOPPING) -> None:
+        """Takes no more work, finishes what was accepted (up to `patience_s`), then stops the workers; what is left
+        then ends with `reason`."""
         self.decider.draining = True
         until = self._clock() + patience_s
         while not self.decider.idle and self._clock() < until:
@@ -142,13 +144,13 @@ class Service(ABC):
             await asyncio.sleep(DRAIN_POLL_S)
         if not self.decider.idle:
             log.warning("drain_timeout", model=self.spec.name, seconds=patience_s)
-        await self.close()
+        await self.close(reason)
 
-    async def close(self) -> None:
-        """Ends everything now."""
+    async def close(self, reason: str = STOPPING) -> None:
+        """Ends everything now; what waits or runs gets `reason`."""
         self._closed = True
         self.decider.draining = True
-        self.decider.fail_all(Unavailable("the server is stopping"))
+        self.decider.fail_all(Unavailable(reason))
         if self._timer is not None:
             self._timer.cancel()
         await asyncio.gather(*(link.close() for link in self._links))

@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from penstock.core.errors import Cancelled, ModelFailed
-from penstock.core.reply import Meta, Reply
+from penstock.core.errors import Cancelled, Internal, ModelFailed, SlowClient
+from penstock.core.reply import UNREAD, Meta, Reply
 from penstock.core.tensors import Tensor, Tensors
 
 RESULT: Tensors = {"y": Tensor.of([1])}
@@ -79,12 +79,26 @@ def test_closing_after_the_end_frees_nothing_and_changes_nothing() -> None:
     assert it.tensors() is RESULT
 
 
-def test_freeing_may_itself_end_the_reply() -> None:
+def test_whoever_is_told_to_free_its_place_finds_why_and_cannot_change_it() -> None:
+    found: list[object] = []
+    it: Reply
+
+    def freed() -> None:
+        found.append(it.outcome)
+        it.settle(Internal("by the scheduler"))
+
+    it = Reply(Meta(), freed)
+    it.close()
+    assert found == [it.outcome]
+    assert isinstance(it.outcome, Cancelled)
+
+
+def test_a_reader_that_falls_behind_is_told_so() -> None:
     it: Reply
     it = Reply(Meta(), lambda: (it.settle(Cancelled("by the scheduler")), None)[1])
-    it.close()
-    assert isinstance(it.outcome, Cancelled)
-    assert it.outcome.message == "by the scheduler"
+    for number in range(UNREAD + 2):
+        it.emit(number)
+    assert isinstance(it.outcome, SlowClient)
 
 
 def test_closing_an_open_reply_without_a_place() -> None:

@@ -55,6 +55,19 @@ async def unload_and_load() -> None:
     await fleet.close()
 
 
+async def unload_in_a_hurry() -> None:
+    fleet = await served([])
+    fleet.drain_s = 0.1
+    under_way = asyncio.create_task(said(fleet, "word " * 10_000))
+    await asyncio.sleep(0.05)
+    await fleet.unload("m")
+    with pytest.raises(Unavailable, match="unloaded before the answer was finished"):
+        await under_way
+    await fleet.load("m")
+    assert await said(fleet, "hello") == "hello "
+    await fleet.close()
+
+
 async def both_at_once() -> None:
     loads: list[Parrot] = []
     fleet = await served(loads)
@@ -73,6 +86,10 @@ async def needed() -> None:
     with pytest.raises(Conflict, match="'user' needs 'm'"):
         await fleet.unload("m")
     await fleet.close()
+
+
+def test_what_is_not_finished_in_time_is_told_why() -> None:
+    asyncio.run(unload_in_a_hurry())
 
 
 def test_a_model_is_unloaded_and_loaded_again() -> None:

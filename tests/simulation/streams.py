@@ -15,9 +15,10 @@ from penstock.core.deadline import NEVER
 from penstock.core.errors import BadInput, Cancelled, PenstockError
 from penstock.core.generation import Event, Generated, Generation, Sampling, Started, Stopped, Text, Usage
 from penstock.core.reply import Outcome
-from penstock.scheduling.continuous.flow import Flow, FlowDecisions
+from penstock.scheduling.continuous.flow import COUNTS, Flow, FlowDecisions
 from penstock.scheduling.continuous.job import Job
 from penstock.scheduling.continuous.line import FairLine
+from penstock.scheduling.deadlines import TICK_S
 from penstock.scheduling.supervision import SupervisionSettings, Supervisor
 
 MAX_STEPS = 40_000
@@ -27,7 +28,7 @@ LATENCY_S = 0.001
 RULES = {
     "one end": "every accepted job ends exactly once, and nothing comes after its end",
     "order": "a job's events are Started, texts, Stopped, and no text comes twice",
-    "slots": "no engine is given more answers at once than it has slots for",
+    "slots": "no engine is given more answers at once than it has slots for, or too many prompts to count",
     "room": "no engine is given more tokens than its cache holds, but for one job alone",
     "not started": "nothing that has ended is sent to a worker, nothing is sent to a worker that is not up",
     "bounds": "no more requests or tokens wait than the line holds, but for those that a worker's death sent back",
@@ -35,6 +36,8 @@ RULES = {
     "poison": "a request that kills workers before its first token kills at most two, where it alone can be it",
     "innocent": "a request that kills nobody is never refused for it",
     "books": "at the end nothing waits, nothing runs, and every account is even",
+    "in time": "nothing goes on after its deadline for longer than the clock ticks",
+    "healthy": "no worker is killed that answers",
     "no starving": "everything that was accepted ends once trouble is over",
 }
 
@@ -70,7 +73,8 @@ class VirtualEngine:
     up: bool = False
     hung: bool = False
     heard: int = 0
-    jobs: dict[int, int] = field(default_factory=dict)
+    jobs: dict[int, Job] = field(default_factory=dict)
+    steps: dict[int, int] = field(default_factory=dict)
 
 
 class Stage:
@@ -103,7 +107,9 @@ class Stage:
         self.poison = rng.choice((0.0, 0.0, 0.1))
         self.late_poison = rng.choice((0.0, 0.0, 0.05))
         self.wrong = rng.choice((0.0, 0.1))
-        self.requests = rng.randint(5, 60)
+        self.counting = rng.choice((0.0, 0.2, 1.0))
+        self.chain = rng.choice((0.0, 0.1))
+        self.requests = rng.randint(5, 60) + (60 if self.counting == 1.0 else 0)
         self._plan()
 
     # --- time
@@ -141,17 +147,20 @@ class Stage:
 
     def _ask(self, number: int) -> None:
         rng = self.rng
-        wanted = rng.choice((1, 3, 10, 40))
+        counts = rng.random() < self.counting
+        wanted = 0 if counts else rng.choice((1, 3, 10, 40))
         poison, late = rng.random() < self.poison, rng.random() < self.late_poison
-        fatal = 0 if poison else rng.randint(1, wanted) if late else -1
-        choices = rng.choice((1, 1, 1, 2, 5))
-        generation = Generation(prompt=f"#{number}", sampling=Sampling(max_tokens=wanted), choices=choices)
+        fatal = 0 if poison else rng.randint(1, wanted) if late and wanted else -1
+        choices = 1 if counts else rng.choice((1, 1, 1, 2, 5))
+        sampling = Sampling(max_tokens=wanted)
+        generation = Generation(prompt=f"#{number}", sampling=sampling, choices=choices, count_only=counts)
         deadline = self.now + rng.choice((0.05, 0.5, 5.0)) if rng.random() < 0.3 else NEVER
         job = Job(
             generation,
             self._told,
             self._ended,
-            size=5 + wanted * choices,
+            size=(5 + wanted * choices) * rng.choice((1, 1, 3)),
+            prompt=rng.choice((1, 5, 20)),
             level=rng.randint(0, 2),
             tenant=rng.choice("ab"),
             deadline=deadline,
@@ -198,8 +207,12 @@ class Stage:
         self.note(f"ended {code} #{ask.number}")
         if code == "generated" and not (ask.stopped and ask.texts == ask.wanted):
             raise Violation("order", f"#{ask.number} ended well with {ask.texts} of {ask.wanted}")
+        if self.now > job.deadline + TICK_S + 0.001:
+            raise Violation("in time", f"#{ask.number} ended {self.now - job.deadline:.3f} s after its deadline")
         if code == "request_refused" and ask.fatal < 0 and not self.random_crash and not self.late_poison:
             raise Violation("innocent", f"#{ask.number} was refused")
+        if self.rng.random() < self.chain:
+            self._leave(self.rng.choice(list(self.asks.values())))
 
     def _drain(self) -> None:
         self.note("drain")
@@ -218,6 +231,8 @@ class Stage:
         decisions = self.flow.decide(self.now)
         for replica_id in decisions.kill:
             self.note("kill")
+            if not self.engines[replica_id].hung:
+                raise Violation("healthy", f"worker {replica_id} was killed")
             self.at(self.now + LATENCY_S, partial(self._exit, replica_id, self.engines[replica_id].epoch))
         for replica_id in decisions.spawn:
             self._spawn(replica_id)
@@ -226,19 +241,22 @@ class Stage:
             self.at(decisions.wake_at, self.poke)
 
     def _send(self, decisions: FlowDecisions) -> None:
+        for replica_id, job in decisions.start:
+            if job.id not in decisions.drop.get(replica_id, ()):
+                self._check_start(replica_id, job)
+            self._message(replica_id, partial(self._started, replica_id, job))
         for replica_id, ids in decisions.drop.items():
             self._message(replica_id, partial(self._dropped, replica_id, ids))
-        for replica_id, job in decisions.start:
-            self._check_start(replica_id, job)
-            self._message(replica_id, partial(self._started, replica_id, job))
 
     def _check_start(self, replica_id: int, job: Job) -> None:
         ask: Ask = job.owner
         if ask.outcome is not None or not self.engines[replica_id].up or job.deadline <= self.now:
             raise Violation("not started", f"#{ask.number} was sent to worker {replica_id}")
-        jobs = self.flow.workers[replica_id].jobs.values()
+        jobs = [other for other in self.flow.workers[replica_id].jobs.values() if not other.generation.count_only]
         if len(jobs) > 1 and sum(other.generation.choices for other in jobs) > self.slots:
             raise Violation("slots", f"worker {replica_id} has {len(jobs)} jobs for {self.slots} slots")
+        if len(self.flow.workers[replica_id].jobs) - len(jobs) > COUNTS:
+            raise Violation("slots", f"worker {replica_id} counts too many prompts at once")
         if len(jobs) > 1 and self.room and sum(other.size for other in jobs) > self.room:
             raise Violation("room", f"worker {replica_id} has {len(jobs)} jobs for {self.room} tokens")
 
@@ -270,7 +288,8 @@ class Stage:
             self.poke()
 
     def _started(self, replica_id: int, job: Job) -> None:
-        self.engines[replica_id].jobs[job.id] = -1
+        self.engines[replica_id].jobs[job.id] = job
+        self.engines[replica_id].steps[job.id] = -1
         self.at(self.now, partial(self._step, replica_id, self.engines[replica_id].epoch))
 
     def _dropped(self, replica_id: int, ids: list[int]) -> None:
@@ -285,10 +304,8 @@ class Stage:
         if engine.epoch != epoch or engine.hung or not engine.up:
             return
         news: list[tuple[int, Any]] = []
-        known = self.flow.workers[replica_id].jobs
-        for id in list(engine.jobs):
-            job = known.get(id)
-            if job is not None and self._advance(engine, replica_id, id, job, news):
+        for id, job in list(engine.jobs.items()):
+            if self._advance(engine, replica_id, id, job, news):
                 return
         self._deliver(replica_id, news)
         if engine.jobs:
@@ -297,7 +314,7 @@ class Stage:
     def _advance(self, engine: VirtualEngine, replica_id: int, id: int, job: Job, news: list[tuple[int, Any]]) -> bool:
         """One job's step; True when it took its engine along."""
         ask: Ask = job.owner
-        done = engine.jobs[id] = engine.jobs[id] + 1
+        done = engine.steps[id] = engine.steps[id] + 1
         if done == ask.fatal or (self.now < self.span and self.rng.random() < self.random_crash):
             self._fatal(engine, replica_id, ask, done)
             return True
@@ -350,7 +367,8 @@ class Stage:
             raise Violation("no starving", f"{left} never ended")
         if not self.flow.idle or self.line.waiting_tokens or self.line.live:
             raise Violation("books", f"{self.flow.waiting} wait, {self.flow.running} run")
-        if any(worker.tokens for worker in self.flow.workers) or any(t.running for t in self.line._tenants.values()):
+        tenants = self.line._tenants.values()
+        if any(worker.tokens for worker in self.flow.workers) or any(t.running or t.expected for t in tenants):
             raise Violation("books", "an account is not even")
 
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from penstock.core.errors import PenstockError
+from penstock.core.errors import DeadlineExceeded, PenstockError
 from penstock.core.generation import Text
 from penstock.scheduling.continuous.flow import Flow, FlowDecisions, News
 from penstock.scheduling.continuous.job import Job
@@ -138,6 +138,42 @@ class LosesTheOld(Flow):
         super().cancel(job, outcome)
 
 
+class RunsOn(Flow):
+    """Deadlines end only what waits."""
+
+    def cancel(self, job: Job, outcome: PenstockError) -> None:
+        if not (isinstance(outcome, DeadlineExceeded) and job.phase is Phase.RUNNING):
+            super().cancel(job, outcome)
+
+
+class NeverRests(Flow):
+    """A worker that has nothing to do is watched as if it had."""
+
+    def alive(self, replica_id: int, heard: int, now: float) -> None:
+        worker = self.workers[replica_id]
+        worker.heard = heard
+        self.supervisor.alive(replica_id, now)
+        if worker.heard == worker.sent:
+            worker.gone.clear()
+
+
+class ForgetsTheGone(Flow):
+    """What a dropped job did is laid on those who stayed."""
+
+    def _drop(self, job: Job) -> None:
+        super()._drop(job)
+        self.workers[job.replica].gone.clear()
+
+
+class CountsAtOnce(Flow):
+    """Prompts that are only counted know no bound."""
+
+    def _fits(self, replica: Replica, job: Job) -> bool:
+        if job.places or self.workers[replica.id].proving is not None or job.suspect:
+            return super()._fits(replica, job)
+        return True
+
+
 MUTANTS: list[tuple[dict[str, Any], set[str]]] = [
     ({"make": TextTwice}, {"order"}),
     ({"make": ReplaysBegun}, {"order"}),
@@ -149,7 +185,11 @@ MUTANTS: list[tuple[dict[str, Any], set[str]]] = [
     ({"line": CountsTwice}, {"books", "bounds"}),
     ({"line": Endless}, {"bounds"}),
     ({"line": NeverSettles}, {"books"}),
-    ({"make": LosesTheOld}, {"freed", "books", "slots", "not started"}),
+    ({"make": RunsOn}, {"in time"}),
+    ({"make": NeverRests}, {"healthy"}),
+    ({"make": ForgetsTheGone}, {"innocent"}),
+    ({"make": CountsAtOnce}, {"slots"}),
+    ({"make": LosesTheOld}, {"freed", "books", "slots", "not started", "one end"}),
 ]
 
 

@@ -92,10 +92,10 @@ class LanguageDeployment(Service):
     def _decide(self) -> float:
         decisions = self.flow.decide(self._clock())
         self._workers(decisions.spawn, decisions.kill)
-        for replica_id, ids in decisions.drop.items():
-            self._links[replica_id].send(pack(Drop(tuple(ids))), 0)
         for replica_id, job in decisions.start:
             self._links[replica_id].send(pack(Encoded(job.id, job.wire)), 0)
+        for replica_id, ids in decisions.drop.items():
+            self._links[replica_id].send(pack(Drop(tuple(ids))), 0)
         return decisions.wake_at
 
     # --- what the links report

@@ -28,6 +28,8 @@ from penstock.scheduling.supervision import Life, Replica, Supervisor
 from penstock.scheduling.work import Phase
 
 FATAL_DEATHS = 2
+COUNTS = 32
+"""Prompts that a worker is given at once only to count their tokens."""
 News = Event | Generated | PenstockError
 
 
@@ -35,7 +37,8 @@ News = Event | Generated | PenstockError
 class Running:
     """What one worker has: jobs by id, and the one that has not proved yet that it does not kill workers.
 
-    `unheard`: messages that it has not said to have read; `gone`: jobs dropped since it last had read all.
+    `tokens`: what its cache may come to hold; `sent` and `heard`: messages to it, and those that it said to have read;
+    `gone`: jobs dropped since it last had read all.
     """
 
     jobs: dict[int, Job] = field(default_factory=dict)
@@ -53,7 +56,10 @@ class Running:
 
 @dataclass(slots=True)
 class FlowDecisions:
-    """What the edge must do: send jobs, drop jobs, start workers, kill workers; and when to ask again."""
+    """What the edge must do: kill workers, start workers, send jobs, then drop jobs (some of them sent just now).
+
+    `wake_at`: when to ask again.
+    """
 
     start: list[tuple[int, Job]] = field(default_factory=list)
     drop: dict[int, list[int]] = field(default_factory=dict)
@@ -106,7 +112,7 @@ class Flow:
         if job.phase is Phase.ENDED:
             return
         if job.phase is Phase.RUNNING:
-            self._off(job, job.tokens or job.size)
+            self._off(job, job.tokens or job.prompt)
             self._drop(job)
         elif job in self._suspects:
             self._suspects.remove(job)
@@ -147,6 +153,7 @@ class Flow:
             self._end(job, what)
         else:
             job.tokens += what.prompt_tokens if isinstance(what, Started) else what.tokens
+            self.line.charge(job, job.tokens)
             job.tell(what)
 
     def exited(self, replica_id: int, now: float) -> None:
@@ -254,12 +261,12 @@ class Flow:
         worker = self.workers[replica.id]
         if worker.proving is not None or (job.suspect and any(not other.began for other in worker.jobs.values())):
             return False
-        if job.generation.count_only:
-            return True
+        if not job.places:
+            return sum(not other.places for other in worker.jobs.values()) < COUNTS
         taken = sum(other.places for other in worker.jobs.values())
-        if worker.jobs and taken + job.places > self.slots:
+        if taken and taken + job.places > self.slots:
             return False
-        return not (worker.jobs and self.room and worker.tokens + job.size > self.room)
+        return not (taken and self.room and worker.tokens + job.size > self.room)
 
     def _begin(self, replica: Replica, job: Job, now: float) -> None:
         self._ids += 1
@@ -268,7 +275,7 @@ class Flow:
         if job.suspect:
             worker.proving = job
         worker.jobs[job.id] = job
-        worker.tokens += job.size
+        worker.tokens += job.size if job.places else 0
         worker.sent += 1
         if replica.life is Life.IDLE:
             # Only what a busy worker says shows that it has not hung, not what it is sent.
@@ -286,7 +293,7 @@ class Flow:
         worker = self.workers[job.replica]
         if worker.jobs.pop(job.id, None) is None:
             return
-        worker.tokens -= job.size
+        worker.tokens -= job.size if job.places else 0
         if worker.proving is job:
             worker.proving = None
         self.line.settle(job, tokens)

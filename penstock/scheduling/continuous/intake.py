@@ -8,17 +8,20 @@ from functools import partial
 import msgspec
 
 from penstock.core.deadline import NEVER
-from penstock.core.errors import BadInput, Cancelled, PenstockError
+from penstock.core.errors import BadInput, Cancelled, PenstockError, TooLarge
 from penstock.core.generation import Event, Generated, Generation, Started, Stopped
 from penstock.core.reply import Meta, Outcome, Reply
 from penstock.core.request import Request
 from penstock.scheduling.continuous.flow import Flow
 from penstock.scheduling.continuous.job import Job
 from penstock.scheduling.continuous.sizes import PromptMeter
+from penstock.scheduling.frames import MAX_HEADER
 from penstock.telemetry.generation import GenerationRecorder
 
 USUAL_ANSWER = 512
 """Tokens that an answer is expected to take when its request does not say."""
+LONGEST = MAX_HEADER - 4096
+"""Bytes of a request that fit a frame."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,11 +33,17 @@ class Limits:
 
 
 def encoded(generation: Generation) -> msgspec.Raw:
-    """The request as it crosses to a worker. Raises `BadInput` for what cannot: only integers of over 64 bits."""
+    """The request as it crosses to a worker.
+
+    Raises `BadInput` for integers of over 64 bits, `TooLarge` for what fits no frame.
+    """
     try:
-        return msgspec.Raw(msgspec.msgpack.encode(generation))
+        wire = msgspec.msgpack.encode(generation)
     except (OverflowError, ValueError, TypeError, RecursionError) as error:
         raise BadInput("the request holds a number, or a nesting, that is too large", detail=str(error)) from None
+    if len(wire) > LONGEST:
+        raise TooLarge(f"the request takes {len(wire)} bytes as a message to the model; at most {LONGEST} can be sent")
+    return msgspec.Raw(wire)
 
 
 class GenerationIntake:
@@ -52,7 +61,6 @@ class GenerationIntake:
         """Queues a request. Raises `BadInput` when it is none for this model, `Unavailable` when it cannot wait."""
         try:
             job = self._job(request, now)
-            job.wire = encoded(job.generation)
             reply = job.owner = Reply(Meta(*self._labels), partial(self._cancel, job))
             self._flow.submit(job, now)
             return reply
@@ -67,25 +75,52 @@ class GenerationIntake:
         deadline = request.deadline if request.deadline != NEVER else now + self._limits.timeout_s
         if deadline > now + self._limits.max_timeout_s:
             raise BadInput(f"timeout_ms may be at most {self._limits.max_timeout_s * 1000:.0f} for this model")
-        size = self._size(generation)
-        level, tenant = request.priority, request.tenant or ""
-        return Job(generation, self._told, self._ended, size=size, level=level, tenant=tenant, deadline=deadline)
+        self._check_choices(generation)
+        wire = encoded(generation)
+        prompt, answer = self._size(generation, len(wire))
+        job = Job(
+            generation,
+            self._told,
+            self._ended,
+            size=prompt + answer,
+            prompt=prompt,
+            level=request.priority,
+            tenant=request.tenant or "",
+            deadline=deadline,
+        )
+        job.wire = wire
+        return job
 
-    def _size(self, generation: Generation) -> int:
-        """Tokens that it may take: an estimate of its prompt, and what it may answer."""
-        prompt = min(self._context, self.meter.estimate(generation))
+    def _check_choices(self, generation: Generation) -> None:
+        """One request never keeps all others from the engine for rounds of answers."""
+        if generation.choices > self._flow.slots:
+            error = BadInput(
+                f"n may be at most {self._flow.slots} for this model: so many answers it generates at once"
+            )
+            error.param = "n"
+            raise error
+
+    def _size(self, generation: Generation, nbytes: int) -> tuple[int, int]:
+        """Tokens of its prompt, by estimate, and those that it may answer."""
+        exact = isinstance(generation.prompt, tuple)
+        prompt = min(self._context, len(generation.prompt or ()) if exact else self.meter.estimate(nbytes))
         if generation.count_only:
-            return prompt
+            return prompt, 0
         wanted = generation.sampling.max_tokens or USUAL_ANSWER
-        return prompt + generation.choices * max(1, min(wanted, self._context - prompt))
+        return prompt, generation.choices * max(1, min(wanted, self._context - prompt))
 
     def _cancel(self, job: Job) -> None:
-        self._flow.cancel(job, Cancelled("the request was cancelled"))
+        """Who closed the reply may have said why."""
+        outcome = job.owner.outcome
+        self._flow.cancel(
+            job, outcome if isinstance(outcome, PenstockError) else Cancelled("the request was cancelled")
+        )
 
     def _told(self, job: Job, event: Event) -> None:
         reply: Reply = job.owner
         if isinstance(event, Started):
-            self.meter.learn(job.generation, event.prompt_tokens)
+            if not isinstance(job.generation.prompt, tuple):
+                self.meter.learn(len(job.wire), event.prompt_tokens)
             if not job.generation.count_only:
                 self._recorder.prompt(event.prompt_tokens, event.cached_tokens)
         elif isinstance(event, Stopped):

@@ -17,8 +17,9 @@ OnEnd: TypeAlias = "Callable[[Job, Outcome], None]"
 
 
 class Job:
-    """`size`: tokens that it is expected to take, prompt and answer together. `tenant`: who shares fairly. `wire`: the
-    generation as it crosses to the worker.
+    """`size`: tokens that it may take, prompt and answer together; `prompt`: of these, the prompt's, by estimate.
+    `tenant`: who shares fairly, and was charged `charged` tokens for it, and `expected` more until its prompt is read.
+    `wire`: the generation as it crosses to the worker.
 
     `began`: an event of it went out, so it cannot run again unnoticed. `suspect`: a worker died before its first event,
     so it runs next as the only one of its kind; `deaths`: how many died so. Moments are on the scheduler's clock:
@@ -32,6 +33,7 @@ class Job:
         "charged",
         "deadline",
         "deaths",
+        "expected",
         "finished",
         "first",
         "generation",
@@ -41,6 +43,7 @@ class Job:
         "on_event",
         "owner",
         "phase",
+        "prompt",
         "replica",
         "size",
         "started",
@@ -57,6 +60,7 @@ class Job:
         on_end: OnEnd,
         *,
         size: int = 1,
+        prompt: int | None = None,
         level: int = 1,
         tenant: str = "",
         deadline: Deadline = NEVER,
@@ -65,6 +69,7 @@ class Job:
         self.on_event = on_event
         self.on_end = on_end
         self.size = size
+        self.prompt = size if prompt is None else prompt
         self.level = level
         self.tenant = tenant
         self.deadline = deadline
@@ -75,7 +80,7 @@ class Job:
         self.began = False
         self.suspect = False
         self.deaths = 0
-        self.charged = 0
+        self.charged = self.expected = 0
         self.tokens = 0
         self.wire = msgspec.Raw(b"")
         self.arrived = self.started = self.first = self.finished = 0.0

@@ -1,7 +1,9 @@
 """Who is next: fair between tenants, by urgency within each; bounded in requests and in tokens. Pure.
 
-Tenants share by start-time fair queueing (Goyal, Vin and Cheng, 1996): each has a virtual time, the tokens that it was
-given so far; the one that is furthest behind is next. A tenant that was away does not save up its share.
+Tenants share by virtual token counters (Sheng et al., "Fairness in Serving Large Language Models", 2024): the one that
+was given the fewest tokens is next. A prompt is counted when it is sent, by an estimate until it was read; an answer
+token by token as it comes, so that what a request claims (`max_tokens`) gains or costs nothing. A tenant that was away
+does not save up its share: it starts where the one furthest behind of those at work is.
 """
 
 from __future__ import annotations
@@ -14,18 +16,32 @@ from penstock.scheduling.continuous.job import Job
 from penstock.scheduling.queue import PATIENCE_S
 from penstock.scheduling.work import Phase
 
+MAX_REMEMBERED = 4096
+"""Tenants above which those who are ahead are forgotten, too, when they leave."""
+
 
 class Tenant:
-    """One tenant's waiting jobs by level, and its virtual time in tokens."""
+    """One tenant's waiting jobs by level. `taken`: tokens that it was given; `expected`: those of unread prompts."""
 
-    __slots__ = ("ended", "given", "levels", "running", "waiting")
+    __slots__ = ("ended", "expected", "levels", "running", "taken", "waiting")
 
-    def __init__(self, given: float):
-        self.given = given
+    def __init__(self, taken: int):
+        self.taken = taken
+        self.expected = 0
         self.levels: dict[int, deque[Job]] = {}
         self.waiting = 0
         self.running = 0
         self.ended = 0
+
+    @property
+    def given(self) -> int:
+        """Tokens that it was given so far, as far as known."""
+        return self.taken + self.expected
+
+    @property
+    def here(self) -> bool:
+        """Whether it wants or has anything."""
+        return bool(self.waiting or self.running)
 
     def sweep(self) -> None:
         """Forgets jobs that ended in the middle of the lines."""
@@ -63,7 +79,7 @@ class FairLine:
         self.live = 0
         self.waiting_tokens = 0
         self._tenants: dict[str, Tenant] = {}
-        self._now = 0.0
+        self._behind = 0
 
     def __len__(self) -> int:
         return self.live
@@ -87,7 +103,7 @@ class FairLine:
     def head(self) -> Job | None:
         """The next job; None when nobody waits."""
         best: Job | None = None
-        least = 0.0
+        least = 0
         for tenant in self._tenants.values():
             if tenant.waiting and (best is None or tenant.given < least):
                 head = tenant.head()
@@ -96,14 +112,13 @@ class FairLine:
         return best
 
     def take(self, job: Job) -> None:
-        """Takes the job that `head` returned, and charges its tenant what it is expected to take."""
+        """Takes the job that `head` returned, and charges its tenant what its prompt is expected to take."""
         tenant = self._tenants[job.tenant]
         tenant.levels[job.level].popleft()
         tenant.waiting -= 1
         tenant.running += 1
-        self._now = max(self._now, tenant.given)
-        job.charged = job.size
-        tenant.given += job.size
+        job.expected = job.prompt
+        tenant.expected += job.prompt
         self._count(job, -1)
 
     def gone(self, job: Job) -> None:
@@ -116,12 +131,18 @@ class FairLine:
         self._count(job, -1)
         self._tidy(job.tenant)
 
-    def settle(self, job: Job, tokens: int) -> None:
-        """A taken job is off its worker: its tenant is charged what it really took."""
+    def charge(self, job: Job, tokens: int) -> None:
+        """A taken job has taken so many tokens by now, its prompt among them."""
         tenant = self._tenants[job.tenant]
-        tenant.running -= 1
-        tenant.given += tokens - job.charged
+        tenant.taken += tokens - job.charged
+        tenant.expected -= job.expected
+        job.charged, job.expected = tokens, 0
+
+    def settle(self, job: Job, tokens: int) -> None:
+        """A taken job is off its worker; so many tokens it took in all."""
+        self.charge(job, tokens)
         job.charged = 0
+        self._tenants[job.tenant].running -= 1
         self._tidy(job.tenant)
 
     def jobs(self) -> Iterator[Job]:
@@ -141,10 +162,16 @@ class FairLine:
     def _tenant(self, name: str) -> Tenant:
         tenant = self._tenants.get(name)
         if tenant is None:
-            tenant = self._tenants[name] = Tenant(self._now)
-        elif not (tenant.waiting or tenant.running):
-            tenant.given = max(tenant.given, self._now)
+            tenant = self._tenants[name] = Tenant(self._furthest_behind())
+        elif not tenant.here:
+            tenant.taken = max(tenant.taken, self._furthest_behind())
         return tenant
+
+    def _furthest_behind(self) -> int:
+        """Where a tenant starts: what the one furthest behind of those at work has taken. It never sinks."""
+        taken = min((tenant.taken for tenant in self._tenants.values() if tenant.here), default=self._behind)
+        self._behind = max(self._behind, taken)
+        return self._behind
 
     def _count(self, job: Job, sign: int) -> None:
         self.live += sign
@@ -153,7 +180,7 @@ class FairLine:
     def _tidy(self, name: str) -> None:
         """Forgets a tenant that is not ahead of the others, once nothing of it is left."""
         tenant = self._tenants[name]
-        if not (tenant.waiting or tenant.running):
+        if not tenant.here:
             tenant.levels.clear()
-            if tenant.given <= self._now or len(self._tenants) > 4096:
+            if tenant.taken <= self._furthest_behind() or len(self._tenants) > MAX_REMEMBERED:
                 del self._tenants[name]

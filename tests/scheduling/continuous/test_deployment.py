@@ -11,14 +11,17 @@ from contextlib import asynccontextmanager
 import pytest
 
 from penstock.core.clock import system_clock
-from penstock.core.errors import BadInput, Cancelled, DeadlineExceeded, Overloaded, RequestRefused, WorkerLost
+from penstock.core.errors import BadInput, Cancelled, DeadlineExceeded, Overloaded, RequestRefused, TooLarge, WorkerLost
 from penstock.core.generation import Event, Generated, Generation, Started, Stopped, Text
 from penstock.core.model import ModelSpec, State
 from penstock.core.reply import Reply
 from penstock.core.request import Request
 from penstock.core.tensors import Tensor, bytes_array
 from penstock.scheduling.continuous.deployment import LanguageDeployment
+from penstock.scheduling.continuous.flow import COUNTS
+from penstock.scheduling.continuous.intake import LONGEST
 from penstock.scheduling.continuous.settings import GenerationSettings
+from penstock.scheduling.frames import MAX_HEADER
 from penstock.scheduling.settings import DeploymentSettings
 from tests.scheduling.continuous.engines import Parrot
 
@@ -108,6 +111,36 @@ async def test_the_first_event_or_error_decides() -> None:
         with pytest.raises(BadInput, match="generates text"):
             await deployment(Request("1", "m", {"x": Tensor("BYTES", bytes_array(["a"]))}))
         assert said(await events(await asked(deployment, "still here"))) == "still here "
+
+
+@in_a_loop
+async def test_more_answers_than_places_and_more_bytes_than_a_frame_are_refused() -> None:
+    async with serving(Parrot(sequences=4)) as deployment:
+        with pytest.raises(BadInput, match="n may be at most 4") as refused:
+            await deployment(Request("1", "m", Generation(prompt="hello", choices=5)))
+        assert refused.value.param == "n"
+        with pytest.raises(TooLarge, match="as a message to the model"):
+            await asked(deployment, "a" * MAX_HEADER)
+        longest = await asked(deployment, "a" * (LONGEST - 100))
+        assert said(await events(longest)) == "a" * (LONGEST - 100) + " "
+
+
+@in_a_loop
+async def test_counting_is_bounded_and_holds_nobody_back() -> None:
+    parrot = Parrot(pause_s=0.02)
+    async with serving(parrot, queue_size=100) as deployment:
+        counts = [await deployment(Request("1", "m", Generation(prompt="a b", count_only=True))) for _ in range(100)]
+        await until(lambda: bool(parrot.jobs), 5)
+        assert len(parrot.jobs) <= COUNTS
+        refused = 0
+        for _ in range(COUNTS + 1):
+            try:
+                counts.append(await deployment(Request("1", "m", Generation(prompt="a b", count_only=True))))
+            except Overloaded:
+                refused += 1
+        assert refused
+        for reply in counts:
+            await events(reply)
 
 
 @in_a_loop
