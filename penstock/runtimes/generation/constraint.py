@@ -51,10 +51,11 @@ class Constraints:
         return f"\n{CLOSE}\n\n" if self._silent and self._thinking(generation) and opened(prompt) else ""
 
     def whole(self, grammar: str, generation: Generation, prompt: str) -> str:
-        """The grammar of all that follows a prompt: thoughts are free."""
+        """The grammar of all that follows a prompt: thoughts are free, where there may be any."""
         if not grammar or self._silent or not self._thinking(generation):
             return grammar
-        return after_thoughts(grammar, opened=opened(prompt))
+        begun = opened(prompt)
+        return grammar if generation.think is False and not begun else after_thoughts(grammar, opened=begun)
 
     def _thinking(self, generation: Generation) -> bool:
         return self._thinks and bool(generation.messages)

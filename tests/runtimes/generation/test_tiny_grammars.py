@@ -8,6 +8,7 @@ from collections.abc import Iterator
 import msgspec
 import pytest
 
+from penstock.core.generation import Sampling
 from penstock.runtimes.generation.choice import installed
 from penstock.runtimes.generation.runtime import LanguageRuntime
 from tests.runtimes.generation.tiny_talk import TOWN, WEATHER, answer, loaded
@@ -33,6 +34,13 @@ def test_a_schema_is_followed(tiny: LanguageRuntime) -> None:
         found = answer(tiny, text, format=schema, think=think)
         assert json.loads(found["text"]) == {"capital": "Mossgate"}
         assert bool(found["reasoning"]) == think
+
+
+def test_who_wants_no_thoughts_gets_none_however_warm_it_is(tiny: LanguageRuntime) -> None:
+    for seed in range(8):
+        sampling = Sampling(temperature=1.5, seed=seed, max_tokens=60)
+        found = answer(tiny, "Hello", format={"type": "boolean"}, think=False, sampling=sampling)
+        assert (found["reasoning"], found["text"] in ("true", "false")) == ("", True)
 
 
 def test_a_call_on_demand(tiny: LanguageRuntime) -> None:
