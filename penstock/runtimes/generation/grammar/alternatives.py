@@ -117,11 +117,13 @@ def _no_value_in_common(first: Any, second: Any) -> bool:
 
 
 def _values(schema: Any) -> frozenset[bytes] | None:
+    """The values that a schema lists; None where it lists none. The schema of a property was not looked at before."""
     if not isinstance(schema, dict):
         return None
     if "const" in schema:
         return frozenset([same(schema["const"])])
-    return frozenset(map(same, schema["enum"])) if "enum" in schema else None
+    listed = schema.get("enum")
+    return frozenset(map(same, listed)) if isinstance(listed, list) else None
 
 
 def _kinds(schema: Schema) -> set[str]:

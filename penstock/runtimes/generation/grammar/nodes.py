@@ -75,6 +75,20 @@ def choice(*options: Node) -> Node:
     return next(iter(found)) if len(found) == 1 else Choice(tuple(found))
 
 
+def replaced(node: Node, old: Node, new: Node) -> Node:
+    """The same with `new` wherever `old` was."""
+    match node:
+        case _ if node == old:
+            return new
+        case Sequence(parts):
+            return sequence(*(replaced(part, old, new) for part in parts))
+        case Choice(options):
+            return choice(*(replaced(option, old, new) for option in options))
+        case Repeat(part, low, high):
+            return Repeat(replaced(part, old, new), low, high)
+    return node
+
+
 def optional(part: Node) -> Node:
     """`part`, or nothing."""
     return Repeat(part, 0, 1)

@@ -68,6 +68,11 @@ def _between(low: str, high: str) -> Node:
     return choice(*options)
 
 
+def any_fraction() -> Node:
+    """What may follow an integer where nothing bounds it: a point and digits, or nothing."""
+    return _fraction("", False, None, False)
+
+
 class Bound:
     """A bound of decimal numbers. `open`: the bound itself is outside."""
 

@@ -5,13 +5,16 @@ from __future__ import annotations
 from collections.abc import Callable, Hashable
 
 from penstock.core.errors import BadInput
-from penstock.runtimes.generation.grammar.factoring import factored
-from penstock.runtimes.generation.grammar.nodes import NEVER, Chars, Choice, Node, Repeat, Rule, Sequence, choice
+from penstock.runtimes.generation.grammar.factoring import Factoring
+from penstock.runtimes.generation.grammar.nodes import NEVER, Chars, Choice, Node, Repeat, Rule, Sequence, Text, choice
 from penstock.runtimes.generation.grammar.writing import written
 
 MOST_RULES = 20_000
-LONGEST = 1_000_000
-"""Characters of a grammar."""
+HEAVIEST = 14_000
+"""Parts of a grammar, repetitions unrolled: with so many, the slowest engine's grammar library (OpenVINO GenAI 2026.4)
+holds a step up for about a second."""
+_CHARACTERS = 8
+"""Characters of a text that weigh as much as one part."""
 
 
 class Rules:
@@ -36,7 +39,7 @@ class Rules:
     def text(self, root: Node) -> str:
         """The whole grammar, its root rule first.
 
-        Raises `BadInput` when nothing can follow it, or it is too long, and what the makers of rules raise.
+        Raises `BadInput` when nothing can follow it, or it is too large, and what the makers of rules raise.
         """
         while self._pending:
             name, make = self._pending.pop()
@@ -45,11 +48,28 @@ class Rules:
         ending = _ending(nodes)
         if "root" not in ending:
             raise BadInput("nothing can satisfy the schema: its parts contradict each other, or it never ends")
-        pruned = {name: factored(_pruned(nodes[name], ending)) for name in ending}
-        text = written(pruned)
-        if len(text) > LONGEST:
-            raise BadInput(f"the schema is too large: its grammar would be {len(text):,} characters long")
-        return text
+        factoring = Factoring()
+        pruned = {name: factoring.of(_pruned(nodes[name], ending)) for name in ending}
+        weight = sum(map(_weight, pruned.values()))
+        if weight > HEAVIEST:
+            raise BadInput(
+                f"the schema is too large: its grammar would have {weight:,} parts, and {HEAVIEST:,} are the most; "
+                "shorten its enums and patterns, or bound fewer numbers"
+            )
+        return written(pruned)
+
+
+def _weight(node: Node) -> int:
+    match node:
+        case Sequence(parts):
+            return sum(map(_weight, parts))
+        case Choice(options):
+            return 1 + sum(map(_weight, options))
+        case Repeat(part, low, high):
+            return _weight(part) * max(1, low if high is None else high)
+        case Text(text):
+            return 1 + len(text) // _CHARACTERS
+    return 1
 
 
 def _ending(nodes: dict[str, Node]) -> set[str]:

@@ -39,9 +39,10 @@ from penstock.runtimes.generation.grammar.nodes import (
     Text,
     choice,
     optional,
+    replaced,
     sequence,
 )
-from penstock.runtimes.generation.grammar.numbers import Bound, decimals, integers
+from penstock.runtimes.generation.grammar.numbers import Bound, any_fraction, decimals, integers
 from penstock.runtimes.generation.grammar.objects import Property, an_object
 from penstock.runtimes.generation.grammar.patterns import pattern
 from penstock.runtimes.generation.grammar.rules import Rules
@@ -205,7 +206,10 @@ class SchemaRules:
 
     def _number(self, schema: Schema) -> Node:
         low, high = _bounds(schema)
-        return number(self._rules) if low is None and high is None else decimals(low, high)
+        if low is None and high is None:
+            return number(self._rules)
+        fraction = self._rules.define("fraction", any_fraction, "fraction")
+        return replaced(decimals(low, high), any_fraction(), fraction)
 
 
 def _boolean(schema: Schema) -> Node:
