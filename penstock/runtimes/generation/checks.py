@@ -18,6 +18,8 @@ _NAMED = 8
 PLAIN = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 """How tokens are chosen where neither the request nor the model says."""
 LEAST_SHARE = 1e-6
+LEAST_TEMPERATURE = 1e-5
+"""Below it, the likeliest token is as good as certain, and logits divided by it may be no numbers any more."""
 
 
 def refuse(message: str, param: str | None = None) -> NoReturn:
@@ -74,8 +76,11 @@ class Checks:
         if asked.min_tokens:
             need(lambda can: can.min_tokens, "put off the end of an answer", "min_tokens")
 
-    def grammar(self, param: str) -> None:
-        """Raises `BadInput` unless answers can be made to follow a grammar."""
+    def grammar(self, param: str, asked: Sampling) -> None:
+        """Raises `BadInput` unless answers can be made to follow a grammar, with these settings."""
+        late = "ignore_eos" if asked.ignore_eos else "min_tokens" if asked.min_tokens else ""
+        if late:
+            refuse(f"{late}: an answer that follows a schema ends where the schema says; leave {late} out", late)
         self._need(lambda can: can.grammar, "make answers follow a schema or call tools on demand", param)
 
     def _need(self, able: _Able, deed: str, param: str) -> None:
@@ -116,7 +121,10 @@ class Checks:
             raise too_long(text, context, "max_tokens")
         if asked.min_tokens > (most or room):
             refuse(f"min_tokens: {asked.min_tokens} are more than the {most or room} that there may be", "min_tokens")
-        return msgspec.structs.replace(asked, max_tokens=most or room, **self._defaults(asked))
+        filled = msgspec.structs.replace(asked, max_tokens=most or room, **self._defaults(asked))
+        if (filled.temperature or 0.0) < LEAST_TEMPERATURE:
+            return msgspec.structs.replace(filled, temperature=0.0)
+        return filled
 
     def _defaults(self, asked: Sampling) -> dict[str, Any]:
         """What the request leaves open. What the model recommends and the engine cannot do does not hold."""

@@ -84,8 +84,9 @@ class TokenEngine(Protocol):
 
     def submit(self, id: int, prompt: list[int], sampling: Sampling, grammar: str = "", adapter: str = "") -> None:
         """Adds a sequence; the prompt fits the context, `sampling` has no None left but `seed` and `logprobs`
-        (temperature 0: greedy), and asks for nothing that the engine cannot do. `grammar`: GBNF whose `root` the answer
-        follows. Raises `BadInput` for what only the engine can tell is wrong."""
+        (temperature 0: greedy, else at least 1e-5), and asks for nothing that the engine cannot do. `grammar`: GBNF
+        whose `root` the answer follows; then there is neither `min_tokens` nor `ignore_eos`. Raises `BadInput` for what
+        only the engine can tell is wrong."""
 
     def cancel(self, id: int) -> None:
         """Drops a sequence; nothing more is reported of it. Unknown ids are ignored."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from functools import partial
 
@@ -21,6 +22,9 @@ from penstock.runtimes.generation.prompt import Prompt, Prompts
 from penstock.runtimes.generation.reading import Readings
 from penstock.runtimes.generation.session import Session
 
+log = logging.getLogger("penstock.runtimes.generation")
+_HUGE = (RecursionError, ValueError, OverflowError, MemoryError)
+"""What reading a schema may come to that is nested deeply, or holds large numbers."""
 News = tuple[int, Event | Generated | PenstockError]
 
 
@@ -72,7 +76,7 @@ class LanguageRuntime:
             return
         self._checks.request(generation)
         if field := wanted_by(generation):
-            self._checks.grammar(field)
+            self._checks.grammar(field, generation.sampling)
             session.grammar = self._grammar(generation, field)
 
     def _grammar(self, generation: Generation, field: str) -> str:
@@ -81,12 +85,9 @@ class LanguageRuntime:
         except BadInput as error:
             error.param = error.param or field
             raise
-        except (RecursionError, ValueError, OverflowError) as error:
+        except Exception as error:
             # Whatever a schema does to its reader, it must not end the worker of everybody.
-            says = "the schema is nested too deeply, or holds numbers that are too large"
-            refusal = BadInput(says, detail=repr(error)[:500])
-            refusal.param = field
-            raise refusal from None
+            raise _unreadable(field, error) from None
 
     def cancel(self, id: int) -> None:
         """Gives a request up, wherever it is."""
@@ -202,6 +203,17 @@ class LanguageRuntime:
         stats = self._engine.stats()
         begun = {session.id for session, _ in self._sequences.values()}
         return msgspec.structs.replace(stats, waiting=stats.waiting + len(self._sessions.keys() - begun))
+
+
+def _unreadable(field: str, error: Exception) -> BadInput:
+    """The refusal of a schema at which its reader failed. What nobody foresaw is logged."""
+    says = "the schema is nested too deeply, or holds numbers that are too large"
+    if not isinstance(error, _HUGE):
+        log.error("a schema could not be read, which is a fault of the server", exc_info=error)
+        says = "the server cannot read the schema; write it simpler"
+    refusal = BadInput(says, detail=repr(error)[:500])
+    refusal.param = field
+    return refusal
 
 
 def description(spec: ModelSpec) -> LanguageModel:

@@ -14,6 +14,7 @@ from penstock.core.generation import Generation, Message, Sampling
 from penstock.core.language import wrong_default
 from penstock.core.model import ModelSpec
 from penstock.protocols.generation import limits
+from penstock.runtimes.generation import constraint
 from penstock.runtimes.generation.choice import installed
 from penstock.runtimes.generation.contract import Capabilities
 from penstock.runtimes.generation.engines import choice
@@ -25,6 +26,8 @@ from tests.runtimes.generation.words import tokenizer
 NOTHING = Capabilities(logprobs=False, penalties=False, repetition_penalty=False, min_tokens=False)
 PROMPT = "the fox"
 LENGTH = len(ids(PROMPT))
+NUMBERED = {"type": "object", "properties": {"k": {"enum": 5}}, "required": ["k"]}
+LISTED = {"type": "object", "properties": {"k": {"enum": ["b"]}}, "required": ["k"]}
 
 
 def plain(**sampling: Any) -> Generation:
@@ -103,6 +106,7 @@ def test_all_the_room_is_for_the_answer() -> None:
         (chat(think=True), "think", "does not think"),
         (Generation(prompt=PROMPT, tools=(WEATHER,)), "tools", "conversations"),
         (Generation(prompt=PROMPT, format={"type": "strange"}), "response_format", "type"),
+        (Generation(prompt=PROMPT, format={"oneOf": [NUMBERED, LISTED]}), "response_format", "oneOf"),
         (chat(tool_choice="required"), "tool_choice", "none"),
         (chat(tool_choice="=add", tools=(WEATHER,)), "tools", "no place for tools"),
     ],
@@ -143,6 +147,43 @@ def test_an_engine_without_grammars(generation: Generation, param: str) -> None:
     made = runtime(ScriptedEngine(can=NOTHING), chat_template=CHATML + "{# tools <tool_call> #}")
     assert refusal(made, generation).param == param
     made.close()
+
+
+@pytest.mark.parametrize("contradiction", [{"ignore_eos": True}, {"min_tokens": 2}])
+@pytest.mark.parametrize("wanted", ["response_format", "tool_choice"])
+def test_an_answer_that_follows_a_grammar_ends_where_that_says(contradiction: dict[str, Any], wanted: str) -> None:
+    made = runtime(ScriptedEngine(), chat_template=CHATML + "{# tools <tool_call> #}")
+    sampling = Sampling(**contradiction)
+    asked = Generation(prompt=PROMPT, format={"type": "boolean"}, sampling=sampling)
+    if wanted == "tool_choice":
+        asked = chat(tool_choice="required", tools=(WEATHER,), sampling=sampling)
+    error = refusal(made, asked)
+    assert error.param == next(iter(contradiction))
+    assert "ends where the schema says" in error.message
+    made.close()
+
+
+@pytest.mark.parametrize("tiny", [1e-300, 1e-45, 1e-38, 9e-6])
+def test_a_temperature_that_leaves_one_token_is_none(tiny: float) -> None:
+    engine = ScriptedEngine(ids(PROMPT))
+    ask(runtime(engine), plain(temperature=tiny), plain(temperature=1e-5))
+    ask(runtime(engine, defaults={"temperature": tiny}), plain())
+    assert [sequence.sampling.temperature for sequence in engine.submitted] == [0.0, 1e-5, 0.0]
+
+
+def test_a_schema_at_which_its_reader_fails_is_refused_and_logged(
+    made: LanguageRuntime, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    def failing(schema: object) -> str:
+        raise KeyError("unforeseen")
+
+    monkeypatch.setattr(constraint, "schema_grammar", failing)
+    bad, good = ask(made, Generation(prompt=PROMPT, format={"type": "null"}), plain())
+    assert isinstance(bad[0], BadInput)
+    assert bad[0].param == "response_format"
+    assert "unforeseen" not in bad[0].message
+    assert "unforeseen" in caplog.text
+    assert told(good)["text"] == PROMPT
 
 
 def test_engines_that_can_are_named() -> None:

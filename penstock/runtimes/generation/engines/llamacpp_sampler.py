@@ -89,7 +89,7 @@ class Sampler:
             return int(logits.argmax())
         token = self._draw(logits, banned)
         if self._grammar and not self._allowed(token):
-            token = self._obey(logits, banned)
+            token = self._obey(logits)
         return token
 
     def accept(self, token: int) -> None:
@@ -108,15 +108,14 @@ class Sampler:
         self._library.llama_sampler_apply(self._grammar, self._candidates.reference)
         return self._candidates.possible
 
-    def _obey(self, logits: Logits, banned: list[int]) -> int:
-        """Chooses among what the grammar allows; an end that it demands comes, however early."""
-        for forbidden in (banned, []) if banned else ([],):
-            self._candidates.fill(logits, forbidden)
-            self._library.llama_sampler_apply(self._grammar, self._candidates.reference)
-            if self._candidates.possible:
-                self._library.llama_sampler_apply(self._chain, self._candidates.reference)
-                return self._candidates.chosen
-        raise NoToken("the grammar allows no token here")
+    def _obey(self, logits: Logits) -> int:
+        """Chooses among what the grammar allows."""
+        self._candidates.fill(logits, [])
+        self._library.llama_sampler_apply(self._grammar, self._candidates.reference)
+        if not self._candidates.possible:
+            raise NoToken("the grammar allows no token here")
+        self._library.llama_sampler_apply(self._chain, self._candidates.reference)
+        return self._candidates.chosen
 
 
 def choice(logits: Logits, token: int, top: int) -> Choice:

@@ -83,7 +83,7 @@ class OpenvinoEngine:
             raise BadInput(f"the model has no adapter {adapter[:64]!r}")
         config = openvino_sampling.config(self._genai, sampling, room, self._model.eos)
         if grammar:
-            openvino_sampling.constrain(self._genai, config, sampling, grammar)
+            openvino_sampling.constrain(self._genai, config, grammar)
         keys = self._blocks.keys(prompt) if self._caching else []
         self._waiting.append(Sequence(id, prompt, self._speculating(config), sampling, keys, adapter))
 
@@ -164,8 +164,9 @@ class OpenvinoEngine:
         """Up to `end` tokens of the prompt go into the pipeline; the sequence itself, if these are all."""
         if sequence.cached is None:
             sequence.cached = self._seen(sequence).cached
-            self._queries += len(sequence.prompt)
-            self._hits += sequence.cached
+            if self._caching:
+                self._queries += len(sequence.prompt)
+                self._hits += sequence.cached
         if end < len(sequence.prompt):
             config = self._speculating(openvino_sampling.part(self._genai))
             part = Sequence(-1, sequence.prompt[:end], config, Sampling(), sequence.keys)

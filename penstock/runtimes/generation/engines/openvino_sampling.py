@@ -64,13 +64,10 @@ def _draw(chosen: Any, sampling: Sampling) -> None:
         chosen.top_k = sampling.top_k
 
 
-def constrain(genai: Any, chosen: Any, sampling: Sampling, grammar: str) -> None:
-    """The answer follows a grammar. Raises `BadInput` for settings that contradict one."""
+def constrain(genai: Any, chosen: Any, grammar: str) -> None:
+    """The answer follows a grammar. Raises `BadInput` for a model that cannot end one."""
     if chosen.eos_token_id == NEVER:
         raise BadInput("the model has no token that ends an answer, so its answers cannot follow a schema")
-    if sampling.ignore_eos or sampling.min_tokens:
-        name = "ignore_eos" if sampling.ignore_eos else "min_tokens"
-        raise BadInput(f"{name}: an answer that follows a schema ends where the schema says; leave {name} out")
     chosen.structured_output_config = genai.StructuredOutputConfig(grammar=grammar)
 
 

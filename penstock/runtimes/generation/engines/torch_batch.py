@@ -8,7 +8,7 @@ import torch
 
 from penstock.runtimes.generation.contract import Choice, Progress
 from penstock.runtimes.generation.engines import torch_cache
-from penstock.runtimes.generation.engines.torch_sampling import Sampler
+from penstock.runtimes.generation.engines.torch_sampling import NoToken, Sampler
 
 
 class Sequence:
@@ -33,6 +33,13 @@ class Sequence:
     def computed(self) -> int:
         """Tokens in the cache: all but the last one chosen."""
         return len(self.prompt) + len(self.answer) - 1
+
+    def next(self, logits: Any) -> Progress:
+        """The next token by the settings; the end of the sequence where none may come."""
+        try:
+            return self.take(*self.sampler.choose(logits))
+        except NoToken as error:
+            return Progress(self.id, finished="error", error=str(error))
 
     def take(self, token: int, choice: Choice | None) -> Progress:
         """The next token came."""
@@ -89,7 +96,7 @@ class Batch:
 
     def join(self, sequence: Sequence) -> Progress:
         """A sequence whose prompt is computed gets its first token, and goes on with the others if it has to."""
-        progress = sequence.take(*sequence.sampler.choose(sequence.logits))
+        progress = sequence.next(sequence.logits)
         sequence.logits = None
         if not progress.finished:
             self._joining.append(sequence)
@@ -104,7 +111,7 @@ class Batch:
         logits = self._logits(*self._inputs(lengths), self._cache)
         likeliest = logits.argmax(-1).tolist()
         news = [
-            sequence.take(token, None) if sequence.sampler.plain else sequence.take(*sequence.sampler.choose(row))
+            sequence.take(token, None) if sequence.sampler.plain else sequence.next(row)
             for sequence, token, row in zip(self._sequences, likeliest, logits, strict=True)
         ]
         self._keep([number for number, progress in enumerate(news) if not progress.finished])

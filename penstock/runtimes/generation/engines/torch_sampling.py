@@ -15,6 +15,10 @@ LOWEST = -9999.0
 """What minus infinity is shown as."""
 
 
+class NoToken(Exception):
+    """No token may come next."""
+
+
 class Sampler:
     """The settings of one sequence and what they need to remember. `ends`: tokens that end it. `matcher`: the grammar's
     state, if it follows one."""
@@ -45,8 +49,10 @@ class Sampler:
         return generator
 
     def choose(self, logits: Any) -> tuple[int, Choice | None]:
-        """The next token, from the logits of the whole vocabulary in FP32, and what is shown of it."""
+        """The next token, from the logits of the whole vocabulary in FP32, and what is shown of it. Raises NoToken."""
         scores = self._masked(self._biased(logits.clone()))
+        if not scores.max().isfinite():
+            raise NoToken("no token may come here, or the logits are no numbers")
         token = int(scores.argmax()) if self._random is None else self._drawn(scores)
         return token, self._shown(logits, token)
 

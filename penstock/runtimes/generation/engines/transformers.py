@@ -34,7 +34,6 @@ class TransformersEngine:
         self._waiting: list[Any] = []
         self._batch: Any = None
         self._grammars: Any = None
-        self._queries = 0
 
     def load(self, spec: ModelSpec, model: LanguageModel) -> Tokenizer:
         """Reads the folder."""
@@ -65,7 +64,6 @@ class TransformersEngine:
         sampler = Sampler(sampling, prompt, ends, self._device, matcher)
         stops = frozenset(sampling.stop_token_ids) if sampling.ignore_eos else ends
         self._waiting.append(Sequence(id, prompt, sampler, stops, sampling.max_tokens or room))
-        self._queries += len(prompt)
 
     def _matcher(self, grammar: str) -> Any:
         from penstock.runtimes.generation.engines.torch_grammar import Grammars
@@ -107,7 +105,7 @@ class TransformersEngine:
     def stats(self) -> EngineStats:
         """The engine's present state."""
         room = self._model.sequences * self._model.context
-        return EngineStats(len(self._batch), len(self._waiting), self._batch.tokens / room, self._queries)
+        return EngineStats(len(self._batch), len(self._waiting), self._batch.tokens / room)
 
 
 def _forward(network: Any) -> Any:

@@ -88,7 +88,7 @@ def test_without_a_seed_answers_differ(loaded: Loaded) -> None:
     assert len(answers) > 1
 
 
-@pytest.mark.parametrize("only", [{"top_k": 1}, {"top_p": 0.0001}, {"min_p": 1.0}, {"temperature": 0.001}])
+@pytest.mark.parametrize("only", [{"top_k": 1}, {"top_p": 0.0001}, {"min_p": 1.0}, {"temperature": 1e-5}])
 def test_what_leaves_one_token_is_greedy(loaded: Loaded, only: dict[str, Any]) -> None:
     if "min_p" in only:
         able(loaded, "min_p")

@@ -211,11 +211,6 @@ def test_a_grammar_is_followed(plain: Loaded) -> None:
     assert {plain.text(answer).partition("<|")[0] for answer in hot} <= {"left", "right"}
 
 
-def test_a_grammar_that_ends_outweighs_min_tokens(plain: Loaded) -> None:
-    answer = plain.ask("Say: yes", 'root ::= "left"', min_tokens=20)
-    assert (plain.text(answer).partition("<|")[0], answer.finished) == ("left", "stop")
-
-
 def test_a_grammar_does_not_touch_its_neighbours(plain: Loaded) -> None:
     plain.engine.submit(0, plain.prompt(QUESTIONS[0]), sampling(), 'root ::= "left"')
     plain.engine.submit(1, plain.prompt(QUESTIONS[0]), sampling())

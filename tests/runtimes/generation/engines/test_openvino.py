@@ -82,7 +82,8 @@ def test_without_a_prefix_cache_nothing_is_cached(tied: Path) -> None:
     loaded.finish()
     loaded.one(LONG)
     assert {loaded.cached[id] for id in ids} == {0}
-    assert loaded.engine.stats().prefix_hits == 0
+    stats = loaded.engine.stats()
+    assert (stats.prefix_queries, stats.prefix_hits) == (0, 0), "nothing was looked for"
 
 
 def test_a_small_cache_forgets_and_stays_right(tied: Path, plain: list[int]) -> None:
@@ -180,18 +181,11 @@ def test_a_model_without_an_end_token_generates(tied: Path, ir: Path) -> None:
             loaded.submit(LONG[:40], 'root ::= "a"', ignore_eos=False)
 
 
-@pytest.mark.parametrize("contradiction", [{"ignore_eos": True}, {"min_tokens": 5, "ignore_eos": False}])
-def test_settings_that_contradict_a_grammar_are_refused(tied: Path, contradiction: dict[str, Any]) -> None:
-    loaded = load(OPENVINO, tied)
-    with pytest.raises(BadInput, match=next(iter(contradiction))):
-        loaded.submit(LONG[:5], 'root ::= "yes"', **contradiction)
-
-
 @pytest.mark.parametrize(
     "extreme",
     [
         {"temperature": 5.0, "top_k": 10**6},
-        {"temperature": 1e-9},
+        {"temperature": 1e-5},
         {"frequency_penalty": 2.0, "presence_penalty": -2.0, "repetition_penalty": 9.0},
         {"temperature": 1.0, "seed": 2**63 - 1},
         {"temperature": 1.0, "top_p": 1e-12, "min_p": 1.0, "top_k": 1},

@@ -89,6 +89,35 @@ def test_logprobs_are_of_the_model_itself() -> None:
     )
 
 
+def test_where_no_token_may_come_the_answer_ends_with_an_error_and_no_other_does(tied: Path) -> None:
+    """A grammar at its end beside ends that are not due yet: raised out of a step, it ended the worker."""
+    pytest.importorskip("llguidance")
+    for drawn in ({}, {"temperature": 1.0, "seed": 3}):
+        loaded = load(TRANSFORMERS, tied)
+        company = loaded.submit([5, 6, 7])
+        stuck = loaded.submit([5, 6, 7], 'root ::= "yes"', ignore_eos=False, min_tokens=10, **drawn)
+        loaded.finish()
+        assert loaded.ended[stuck] == "error"
+        assert len(loaded.tokens[company]) == 12
+
+
+def test_logits_that_are_no_numbers_choose_nothing() -> None:
+    from penstock.runtimes.generation.engines.torch_sampling import NoToken, Sampler
+
+    for temperature in (0.0, 1.0):
+        sampler = Sampler(Sampling(temperature=temperature), [0], frozenset(), torch.device("cpu"))
+        for value in (math.nan, math.inf, -math.inf):
+            with pytest.raises(NoToken):
+                sampler.choose(torch.full((5,), value))
+
+
+def test_without_a_prefix_cache_nothing_is_looked_for(tied: Path) -> None:
+    loaded = load(TRANSFORMERS, tied)
+    loaded.one([5, 6, 7])
+    stats = loaded.engine.stats()
+    assert (stats.prefix_queries, stats.prefix_hits) == (0, 0)
+
+
 def folder(tied: Path, to: Path) -> Path:
     shutil.copytree(tied / "hf", to / "hf")
     return to / "hf"
