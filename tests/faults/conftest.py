@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
+import time
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Self
 
 import pytest
 
@@ -11,6 +13,36 @@ from tests.servers import Server, configured, eventually, moody
 
 MIB = 2**20
 SHORT: dict[str, Any] = {"body": 16 * MIB, "head_s": 2.0, "body_grace_s": 2.0, "idle_s": 4.0, "write_stall_s": 2.0}
+
+
+class Watch:
+    """Asks whether a server lives, again and again until the end of the block. `seconds`: how long each answer took;
+    `over_s`: how long the block took."""
+
+    def __init__(self, server: Server):
+        self.seconds: list[float] = []
+        self.over_s = 0.0
+        self._server = server
+        self._over = threading.Event()
+        self._thread = threading.Thread(target=self._ask)
+
+    def __enter__(self) -> Self:
+        self._began = time.perf_counter()
+        self._thread.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.over_s = time.perf_counter() - self._began
+        self._over.set()
+        self._thread.join()
+
+    def _ask(self) -> None:
+        while True:
+            began = time.perf_counter()
+            assert self._server.ask("GET", "/livez").status == 200
+            self.seconds.append(time.perf_counter() - began)
+            if self._over.wait(0.02):
+                return
 
 
 @pytest.fixture(scope="module")

@@ -346,11 +346,9 @@ def leave(server: Server, body: dict[str, Any], path: str, after_s: float = 0.0,
         time.sleep(after_s)
 
 
-def free_within(server: Server, seconds: float = 1.0) -> None:
-    """Nothing runs a second later (measured loosely: other tests may share the machine)."""
-    began = time.monotonic()
-    eventually(lambda: working(server) == 0, "answers went on", 10 * seconds)
-    assert time.monotonic() - began < 10 * seconds
+def soon_free(server: Server) -> None:
+    """Nothing runs any more, at the latest after ten times the second that is promised: others share the machine."""
+    eventually(lambda: working(server) == 0, "answers went on", 10)
 
 
 @pytest.mark.parametrize("path", [CHAT, COMPLETE])
@@ -359,12 +357,12 @@ def test_a_client_that_leaves_frees_its_place(talker: Server, path: str, stream:
     body = {**bodies("Hello")[path], **FOREVER, "stream": stream}
     body.pop("max_completion_tokens", None)
     leave(talker, body, path)
-    free_within(talker)
+    soon_free(talker)
     leave(talker, body, path, after_s=0.2)
-    free_within(talker)
+    soon_free(talker)
     if stream:
         leave(talker, body, path, read=2000)
-        free_within(talker)
+        soon_free(talker)
 
 
 def test_clients_that_leave_the_queue_free_it(talker: Server) -> None:
@@ -372,7 +370,7 @@ def test_clients_that_leave_the_queue_free_it(talker: Server) -> None:
     body = {"model": "tiny", "messages": HI, "n": 16, **FOREVER}
     calls = [partial(leave, talker, body, CHAT, after_s=0.5) for _ in range(4)]
     together(calls)
-    free_within(talker)
+    soon_free(talker)
 
 
 def test_many_that_leave_at_any_moment(talker: Server) -> None:
@@ -381,7 +379,7 @@ def test_many_that_leave_at_any_moment(talker: Server) -> None:
         body = {"model": "tiny", "messages": HI, "stream": index % 2 == 0, **FOREVER}
         calls.append(partial(leave, talker, body, CHAT, after_s=(index % 20) / 20))
     together(calls)
-    free_within(talker)
+    soon_free(talker)
 
 
 def test_a_reader_slower_than_the_model_is_cut(talker: Server) -> None:
@@ -402,7 +400,9 @@ def test_a_reader_slower_than_the_model_is_cut(talker: Server) -> None:
 def test_a_body_that_never_ends_asks_for_nothing(talker: Server) -> None:
     with talker.connect() as sock:
         sock.sendall(b"POST %b HTTP/1.1\r\nHost: localhost\r\nContent-Length: 1000\r\n\r\n{" % CHAT.encode())
-    assert working(talker) == 0
+        for _ in range(20):
+            assert working(talker) == 0
+            time.sleep(0.02)
 
 
 def test_an_answer_that_is_late_is_given_up(talker: Server) -> None:

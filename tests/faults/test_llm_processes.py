@@ -6,16 +6,19 @@ import json
 import os
 import signal
 import socket
+import subprocess
 import threading
 import time
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from statistics import median
 from typing import Any
 
 import pytest
 
+from tests.faults.conftest import Watch
 from tests.servers import Answer, Server, configured, eventually, kill, read_all, request, together
 
 TINY = Path(__file__).parents[2] / "penstock" / "cli" / "demo" / "tiny.gguf"
@@ -70,38 +73,29 @@ def streaming(server: Server, **rest: Any) -> Iterator[socket.socket]:
 def test_ten_times_too_many_clients() -> None:
     with talking(queue_size=64) as server:
         answers: list[tuple[float, Answer]] = []
-        live: list[float] = []
-        over = threading.Event()
 
         def one() -> None:
             began = time.perf_counter()
             answer = chat(server, max_tokens=64, ignore_eos=True)
             answers.append((time.perf_counter() - began, answer))
 
-        def looks() -> None:
-            while not over.wait(0.02):
-                began = time.perf_counter()
-                assert server.ask("GET", "/livez").status == 200
-                live.append(time.perf_counter() - began)
-
-        watcher = threading.Thread(target=looks)
-        watcher.start()
-        together([one] * 200)
-        over.set()
-        watcher.join()
+        with Watch(server) as live:
+            together([one] * 200)
         counts = Counter(answer.status for _, answer in answers)
         assert set(counts) == {200, 503}
         assert counts[200] >= 64
-        for seconds, answer in answers:
+        for _, answer in answers:
             if answer.status == 200:
                 usage = answer.json()["usage"]
                 assert (usage["completion_tokens"], answer.json()["choices"][0]["finish_reason"]) == (64, "length")
             else:
                 assert int(answer.headers["retry-after"]) >= 1
-                assert seconds < 5
         texts = {answer.json()["choices"][0]["message"]["content"] for _, answer in answers if answer.status == 200}
         assert len(texts) == 1
-        assert max(live) < 5
+        # Ten times what is promised: others share the machine, and the clients are 200 threads of this process.
+        assert median(seconds for seconds, answer in answers if answer.status == 503) < 0.5
+        assert median(live.seconds) < 1
+        assert max(live.seconds) < 5
         is_well(server)
 
 
@@ -177,11 +171,15 @@ def refused(server: Server) -> bool:
 
 
 def test_a_second_sigterm_ends_at_once() -> None:
-    with talking() as server, streaming(server, **LONG):
+    """The engine hangs, so that without the second signal the server would wait for half a minute."""
+    with talking(stall_ms=60_000) as server, streaming(server, **LONG):
+        os.kill(engine(server), signal.SIGSTOP)
         server.signal(signal.SIGTERM)
-        time.sleep(0.3)
+        eventually(lambda: refused(server), "new requests are taken")
+        with pytest.raises(subprocess.TimeoutExpired):
+            server.process.wait(1)
         server.signal(signal.SIGTERM)
-        server.process.wait(10)
+        assert server.process.wait(5) == 128 + signal.SIGTERM
 
 
 def test_a_model_is_unloaded_and_loaded_again() -> None:
