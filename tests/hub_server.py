@@ -81,6 +81,8 @@ class Hub:
         self.garbage: bytes | None = None
         """What the API answers instead of JSON that makes sense."""
         self.status: int | None = None
+        self.ranges = True
+        """Whether parts of files may be asked for."""
         self.silent = False
         """Whether the API takes questions and answers none."""
         self.let_go = threading.Event()
@@ -254,17 +256,24 @@ class _Handler(BaseHTTPRequestHandler):
     def _body(self, file: str, data: bytes, headers: Mapping[str, str]) -> None:
         trouble = self._trouble(file)
         data = data if trouble.other is None else trouble.other
-        start = int(re.sub(r"bytes=(\d+)-.*", r"\1", self.headers.get("Range", "") or "bytes=0-"))
+        start, end = self._range(len(data))
         if trouble.status is not None:
             self._plain(trouble.status, b"")
             return
-        self.send_response(206 if start else 200)
-        ranged = {"Content-Range": f"bytes {start}-{len(data) - 1}/{len(data)}"} if start else {}
-        for key, value in {**headers, **ranged, "Content-Length": str(len(data) - start)}.items():
+        part = (start, end) != (0, len(data))
+        self.send_response(206 if part else 200)
+        ranged = {"Content-Range": f"bytes {start}-{end - 1}/{len(data)}"} if part else {}
+        for key, value in {**headers, **ranged, "Content-Length": str(end - start)}.items():
             self.send_header(key, value)
         self.end_headers()
         if self.command == "GET":
-            self._write(data[start:], trouble)
+            self._write(data[start:end], trouble)
+
+    def _range(self, size: int) -> tuple[int, int]:
+        asked = re.fullmatch(r"bytes=(\d+)-(\d*)", self.headers.get("Range", ""))
+        if asked is None or not self.hub.ranges:
+            return 0, size
+        return int(asked[1]), min(size, int(asked[2]) + 1) if asked[2] else size
 
     def _trouble(self, file: str) -> Trouble:
         for trouble in (self.hub.troubles.get(file), self.hub.then.get(file)):

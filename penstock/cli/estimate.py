@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NamedTuple, get_args, get_type_hints
 
@@ -48,6 +49,8 @@ def estimate(
 ) -> None:
     """Tell how much memory a language model will take, and whether it fits here. Nothing is loaded.
 
+    Of a model on the hub only some megabytes are fetched: its description, and the beginnings of its weights.
+
     Exit status 3 when it does not fit.
     """
     check_flags(engine, kv_precision, device)
@@ -76,10 +79,21 @@ def check_flags(engine: str | None, kv_precision: str | None, device: str) -> No
 def tell(source: str, device: str, options: dict[str, Any]) -> Told:
     """The estimate of a model with a person's options. Raises `SetupError` for what is no language model."""
     from penstock.repository import sources
+    from penstock.repository.hub import fetching
+    from penstock.repository.hub.names import is_hub, parse
+
+    if not is_hub(source):
+        return _told(sources.resolve(source, base=Path.cwd(), device=device, options=options), device)
+    with tempfile.TemporaryDirectory(prefix="penstock-outline-") as folder:
+        path = fetching.outline(parse(source), options, Path(folder))
+        name = sources.name_of(source)
+        return _told(sources.resolve(str(path), name=name, device=device, options=options), device)
+
+
+def _told(spec: ModelSpec, device: str) -> Told:
     from penstock.runtimes.generation import choice
     from penstock.runtimes.generation.settling import settle
 
-    spec = sources.resolve(source, base=Path.cwd(), device=device, options=options)
     model = described(spec)
     verdict = FITS
     try:

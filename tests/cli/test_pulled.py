@@ -68,6 +68,14 @@ def test_a_models_life_on_this_machine(env: dict[str, str], tmp_path: Path) -> N
     assert json.loads(penstock("ls", "--json", env=env).stdout) == []
 
 
+def test_an_estimate_pulls_nothing(env: dict[str, str], tmp_path: Path) -> None:
+    pytest.importorskip("openvino_genai")
+    told = json.loads(penstock("estimate", "hf:org/large-GGUF", "--json", env=env).stdout)
+    assert (told["name"], told["parameters"] > 1024 * 2048) == ("large", True)
+    assert not list(tmp_path.rglob("*.gguf"))
+    assert json.loads(penstock("ls", "--json", env=env).stdout) == []
+
+
 def test_a_name_of_ones_own(env: dict[str, str]) -> None:
     penstock("pull", "hf:org/small-GGUF", "--name", "mine", env=env)
     assert [entry["name"] for entry in json.loads(penstock("ls", "--json", env=env).stdout)] == ["mine"]

@@ -32,7 +32,7 @@ _SERVED = tuple(extension for format in FORMATS.values() for extension in format
 
 def obtain(request: Request) -> Fetched:
     """Downloads what is served of a repository. Raises `ModelFileError` and `SetupError` that say what to do."""
-    _show_progress()
+    _show_progress(wanted=request.outline is None)
     listing = listed(request)
     try:
         return _obtain(request, listing)
@@ -40,14 +40,14 @@ def obtain(request: Request) -> Fetched:
         raise refusal(error, request.repo, request.revision) from error
 
 
-def _show_progress() -> None:
+def _show_progress(wanted: bool) -> None:
     """One bar for each large file, when somebody watches; unless HF_HUB_DISABLE_PROGRESS_BARS says otherwise."""
     from huggingface_hub import constants
 
     utils: Any = importlib.import_module("huggingface_hub.utils")
     if constants.HF_HUB_DISABLE_PROGRESS_BARS is None:
         utils.disable_progress_bars()
-        if sys.stderr.isatty():
+        if wanted and sys.stderr.isatty():
             utils.enable_progress_bars("huggingface_hub.http_get")
 
 

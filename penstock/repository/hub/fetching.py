@@ -40,6 +40,16 @@ def of_hub(name: HubName, runtime: str | None, given: Mapping[str, Any], trust: 
     return {**known, "details": {"repo": name.repo, **revision, "commit": fetched.commit}}
 
 
+def outline(name: HubName, options: dict[str, Any], folder: Path) -> Path:
+    """The model of a place on the hub with its true sizes, but of its weights only the beginnings, put into a folder:
+    enough to describe it. Raises as `of_hub` does."""
+    request = request_for(name, None, options)
+    fetched = fetch(msgspec.structs.replace(request, outline=str(folder)))
+    if fetched.reason:
+        print(f"penstock: {name.repo}: {fetched.reason}", file=sys.stderr)
+    return Path(fetched.folder) / fetched.file
+
+
 def request_for(name: HubName, runtime: str | None, options: dict[str, Any], file: str | None = None) -> Request:
     """What to download for a model on the hub; `options`: of the person."""
     language = runtime in (None, "llm")

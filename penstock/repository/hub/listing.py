@@ -27,18 +27,19 @@ class Entry(NamedTuple):
 
 class Listing(NamedTuple):
     """`folder`: the repository's in the cache. `entries`: what the hub has; None: it cannot be asked, and only what
-    lies in the `snapshot` is there."""
+    lies in the `snapshot` is there. `outline`: a folder for outlines of the files (`outline.py`), not downloads."""
 
     repo: str
     revision: str | None
     commit: str
     folder: Path
     entries: dict[str, Entry] | None
+    outline: Path | None = None
 
     @property
     def snapshot(self) -> Path:
         """Where the files of this commit are, by name."""
-        return self.folder / "snapshots" / self.commit
+        return self.outline or self.folder / "snapshots" / self.commit
 
     def names(self) -> list[str]:
         """All files' names, in order."""
@@ -74,7 +75,8 @@ def _of_answer(info: Any, request: Request, folder: Path) -> Listing:
     if not isinstance(info.sha, str) or _COMMIT.fullmatch(info.sha) is None:
         raise ValueError("no commit")
     entries = [entry for sibling in info.siblings or () if (entry := _entry(sibling)) is not None]
-    return Listing(request.repo, request.revision, info.sha, folder, {entry.name: entry for entry in entries})
+    outline = Path(request.outline) if request.outline else None
+    return Listing(request.repo, request.revision, info.sha, folder, {entry.name: entry for entry in entries}, outline)
 
 
 def _entry(sibling: Any) -> Entry | None:

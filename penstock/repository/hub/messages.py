@@ -10,7 +10,8 @@ import msgspec
 class Request(msgspec.Struct):
     """`file`: the one to serve, or None: the one that the repository means; `quantization`: of the GGUF file that is
     meant. `text`, `language`: whether it may be served as a text model or as a language model, with the `options` that
-    a person gave for one. `progress`: whether to tell how far the download is."""
+    a person gave for one. `progress`: whether to tell how far the download is. `outline`: a folder to put the files
+    in, of the weights only the beginnings, instead of a download into the hub's cache."""
 
     repo: str
     revision: str | None = None
@@ -20,6 +21,7 @@ class Request(msgspec.Struct):
     quantization: str | None = None
     language: bool = True
     progress: bool = False
+    outline: str | None = None
 
 
 class Fetched(msgspec.Struct, tag="fetched"):

@@ -8,7 +8,7 @@ from glob import escape
 from pathlib import Path
 
 from penstock.core.errors import ModelFileError, SetupError
-from penstock.repository.hub import blobs, progress
+from penstock.repository.hub import blobs, outline, progress
 from penstock.repository.hub.listing import Entry, Listing
 
 MARGIN = 64 * 2**20
@@ -23,6 +23,9 @@ def download(listing: Listing, names: Iterable[str]) -> None:
     """
     if listing.entries is None:
         _check_there(listing, names)
+        return
+    if listing.outline is not None:
+        outline.fetch(listing, names)
         return
     entries = [listing.entries[name] for name in names if name in listing.entries]
     new = [entry for entry in entries if not blobs.cached(listing, entry)]
