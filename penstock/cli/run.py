@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
-from penstock.cli.chat.answering import Answer, Screen, Silent, answer
+from penstock.cli.chat.answering import Answer, Shown, Silent, answer
 from penstock.cli.chat.conversation import Conversation
 from penstock.cli.chat.find import reach
 from penstock.cli.chat.server import Server
@@ -72,7 +72,7 @@ def converse(server: Server, conversation: Conversation, verbose: bool) -> None:
 def once(server: Server, conversation: Conversation, as_json: bool, verbose: bool) -> int:
     """One answer; returns the exit status: 1 when it failed."""
     try:
-        found = answer(server, conversation, Silent(sys.stdout) if as_json else Screen(sys.stdout))
+        found = answer(server, conversation, Silent() if as_json else Shown(sys.stdout))
         if as_json and not found.stopped:
             print(msgspec.json.encode(report(conversation, found)).decode(), flush=True)
     except ConfigError:

@@ -75,6 +75,27 @@ def test_a_question_through_a_pipe(model: Scripted, env: dict[str, str]) -> None
     assert model.generation.messages[-1].content == "In short:\n\na long\ntext"
 
 
+@pytest.mark.skipif(not hasattr(os, "openpty"), reason="there are no terminals")
+@pytest.mark.parametrize("steps", [(), (WorkerLost("the worker died"),)])
+def test_json_on_a_terminal_is_json_alone(model: Scripted, env: dict[str, str], steps: tuple[Any, ...]) -> None:
+    """Thoughts are shown to people, and in the way of programs."""
+    said = (Started(5), Reasoning(0, "So."), Text(0, "Yes"))
+    model.steps = (*said, *(steps or (Stopped(0, "stop"), Generated(Usage(5, 0, 2)))))
+    ours, theirs = os.openpty()
+    with open(ours, "rb", buffering=0) as terminal:
+        command = [*COMMAND, "run", "tiny", "a", "--json"]
+        status = subprocess.run(
+            command, stdin=subprocess.DEVNULL, stdout=theirs, stderr=subprocess.PIPE, env=env
+        ).returncode
+        os.write(theirs, b"the end")
+        shown = terminal.read(65536).removesuffix(b"the end")
+        os.close(theirs)
+    if steps:
+        assert (status, shown) == (1, b"")
+    else:
+        assert (status, json.loads(shown)["thinking"], json.loads(shown)["text"]) == (0, "So.", "Yes")
+
+
 def test_a_pipe_that_carries_no_text(env: dict[str, str]) -> None:
     said = subprocess.run(
         [*COMMAND, "run", "tiny", "a"], input=b"\xff\xfe\x00", capture_output=True, timeout=60, env=env

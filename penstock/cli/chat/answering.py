@@ -7,7 +7,7 @@ import os
 import re
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any, TextIO
+from typing import Any, Protocol, TextIO
 
 from penstock.cli.chat.conversation import Conversation
 from penstock.cli.chat.server import Server
@@ -68,8 +68,34 @@ class Answer:
         return float(self.counts.get(f"{name}_duration", 0)) / _NS
 
 
-class Screen:
-    """Where an answer is written. On a terminal thoughts are shown, and what would steer the terminal is not."""
+class Screen(Protocol):
+    """Where an answer goes as it comes."""
+
+    def text(self, text: str) -> None:
+        """More of the answer."""
+
+    def thought(self, text: str) -> None:
+        """More of what goes before it."""
+
+    def end(self) -> None:
+        """The answer is over."""
+
+
+class Silent:
+    """Shows nothing: the whole answer is printed later."""
+
+    def text(self, text: str) -> None:
+        """Is not shown."""
+
+    def thought(self, text: str) -> None:
+        """Is not shown."""
+
+    def end(self) -> None:
+        """Nothing was begun."""
+
+
+class Shown:
+    """Writes it. On a terminal thoughts are shown, and what would steer the terminal is not."""
 
     def __init__(self, out: TextIO):
         self.out = out
@@ -110,13 +136,6 @@ class Screen:
             self.out.write(_CONTROL.sub("\ufffd", text) if self.terminal else text)
             self.out.flush()
             self._last = text[-1]
-
-
-class Silent(Screen):
-    """Shows nothing: the whole answer is printed later."""
-
-    def _write(self, text: str) -> None:
-        self._last = "\n"
 
 
 def answer(server: Server, conversation: Conversation, screen: Screen) -> Answer:

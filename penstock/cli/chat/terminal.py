@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from penstock.cli.chat.answering import Screen, answer
+from penstock.cli.chat.answering import Shown, answer
 from penstock.cli.chat.settings import in_own_words
 from penstock.core.errors import ConfigError, PenstockError
 
@@ -95,7 +95,7 @@ class Terminal:
         self._conversation.say(text)
         heard = ""
         try:
-            found = answer(self._server, self._conversation, Screen(sys.stdout))
+            found = answer(self._server, self._conversation, Shown(sys.stdout))
             heard = found.text
             _say(found.details() if self._verbose else found.summary())
         except PenstockError as error:
