@@ -10,6 +10,7 @@ import tempfile
 from pathlib import Path
 
 from bench import machine
+from bench.contestant import Absent
 from bench.field import end_cleanly_on_sigterm, say
 from bench.llm import measure
 from bench.llm.measure import Measured
@@ -34,7 +35,11 @@ def main() -> None:
         for part in (part for part in PARTS if part in options.parts):
             say(part)
             where, measured = machine.describe(LOAD_GENERATOR), Measured()
-            _measure(part, options.rounds, Path(folder), measured)
+            try:
+                _measure(part, options.rounds, Path(folder), measured)
+            except Absent as reason:
+                say(f"not measured: {reason}")
+                continue
             text = section(part, measured, where)
             print(text, flush=True)
             if not options.no_write:

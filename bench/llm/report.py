@@ -8,7 +8,7 @@ from bench.llm.load import Load
 from bench.llm.measure import MODELS, Measured, Speed
 
 OURS, THEIRS = "Penstock", "llama-server"
-LOAD_GENERATOR = "asyncio sockets (bench/llm/load.py), one process, on the same machine"
+LOAD_GENERATOR = "clients in Python (bench/llm), one process, on the same machine"
 
 
 def section_name(part: str) -> str:

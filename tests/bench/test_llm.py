@@ -8,17 +8,16 @@ from pathlib import Path
 import pytest
 
 from bench import machine
+from bench.contestant import Absent
 from bench.llm import __main__ as bench_llm
 from bench.llm import measure
 from bench.llm.measure import Measured
 from bench.llm.report import LOAD_GENERATOR, PARTS, section, section_name
 
-SEQUENCES = 4
-
 
 def test_the_estimate_of_the_tiny_model() -> None:
     pytest.importorskip("openvino_genai")
-    assert 10**6 < measure.estimate(bench_llm.TINY, SEQUENCES) < 10**9
+    assert 10**6 < measure.estimate(bench_llm.TINY, 4) < 10**9
 
 
 def test_the_memory_of_the_tiny_model(tmp_path: Path) -> None:
@@ -50,6 +49,20 @@ def test_each_part_is_written_as_it_ends(tmp_path: Path, monkeypatch: pytest.Mon
     assert "200 tokens/s instead of 100, same text: 2.00× (target 1.3)" in page.read_text()
     assert LOAD_GENERATOR in page.read_text()
     assert "Language models, memory" not in page.read_text()
+
+
+def test_a_part_that_cannot_be_measured_keeps_its_old_figures(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    page = tmp_path / "page.md"
+    page.write_text("old")
+
+    def absent(*_: object) -> None:
+        raise Absent("no such server")
+
+    monkeypatch.setattr(measure, "lookup", absent)
+    monkeypatch.setattr(bench_llm, "end_cleanly_on_sigterm", lambda: None)
+    monkeypatch.setattr(sys, "argv", ["bench.llm", "--parts", "lookup", "--page", str(page)])
+    bench_llm.main()
+    assert page.read_text() == "old"
 
 
 def test_the_page_has_a_place_for_every_part() -> None:
