@@ -103,8 +103,9 @@ def _told(spec: ModelSpec, device: str) -> Told:
         name, reason = choice.choose(model, spec.format, device, spec.path)
         context = model.context or model.trained_context
         model = msgspec.structs.replace(model, engine=name, reason=reason, context=context)
-    needs = memory.estimate(model, model.engine, context=model.context, sequences=model.sequences)
-    free = memory.available(choice.place(model.engine, device))
+    where = choice.place(model.engine, device)
+    needs = memory.estimate(model, model.engine, context=model.context, sequences=model.sequences, device=where)
+    free = memory.available_to(model, model.engine, where)
     if free is None and verdict == FITS:
         return Told(
             spec.name, model, needs, free, None, "whether it fits is not known: no free memory can be seen there"

@@ -10,7 +10,7 @@ import msgspec
 
 from penstock.core.language import LanguageModel
 from penstock.core.model import ModelSpec
-from penstock.runtimes.generation import memory
+from penstock.runtimes.generation import choice, memory
 
 QUESTION = "Who are you?"
 
@@ -38,7 +38,8 @@ def notes(shown: Shown) -> list[str]:
     model = described(shown.spec)
     if model is None:
         return []
-    needs = memory.estimate(model, model.engine, context=model.context, sequences=model.sequences)
+    where = choice.place(model.engine, shown.spec.device)
+    needs = memory.estimate(model, model.engine, context=model.context, sequences=model.sequences, device=where)
     shorter = 0 < model.context < model.trained_context
     trained = f" (it was trained on {model.trained_context})" if shorter else ""
     return [

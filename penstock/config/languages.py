@@ -19,10 +19,11 @@ def promised(spec: ModelSpec, replicas: int) -> int:
     """Bytes of memory that a language model will take once it is loaded; of other models it is not known: 0."""
     if spec.runtime != RUNTIME:
         return 0
-    from penstock.runtimes.generation import memory
+    from penstock.runtimes.generation import choice, memory
 
     model = msgspec.convert(spec.options, LanguageModel)
-    each = memory.estimate(model, model.engine, context=model.context, sequences=model.sequences)
+    where = choice.place(model.engine, spec.device)
+    each = memory.estimate(model, model.engine, context=model.context, sequences=model.sequences, device=where)
     return each.total * replicas
 
 

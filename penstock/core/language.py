@@ -38,7 +38,8 @@ class LanguageModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     what the model was trained on, as far as memory allows); `sequences` (answers generated at once); `kv_precision`;
     `prefix_cache`; `chunk` (tokens of prompts computed per step, so that answers under way go on); `speculative`:
     "prompt_lookup", or the path of a draft model; `draft_tokens` guessed at once; `adapters`: LoRA adapters by name
-    → path of their safetensors; `engine_options`: settings passed to the engine by its own names.
+    → path of their safetensors; `engine_options`: settings passed to the engine by its own names; `memory_check`:
+    whether a model is refused that, by estimate, does not fit into the memory that is free.
     """
 
     architecture: str = ""
@@ -77,6 +78,7 @@ class LanguageModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fi
     draft_tokens: int = 5
     adapters: dict[str, str] = {}
     engine_options: dict[str, Any] = {}
+    memory_check: bool = True
 
     def kv_bytes_per_token(self) -> int:
         """Memory that one token takes in the key-value cache, in bytes (2 tensors per layer)."""

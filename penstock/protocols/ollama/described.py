@@ -87,10 +87,12 @@ def memory(spec: ModelSpec) -> int:
     model = language_of(spec)
     if model is None:
         return 0
+    from penstock.runtimes.generation.choice import place
     from penstock.runtimes.generation.memory import estimate
 
+    where = place(model.engine, spec.device)
     try:
-        return estimate(model, model.engine, context=model.context, sequences=model.sequences).total
+        return estimate(model, model.engine, context=model.context, sequences=model.sequences, device=where).total
     except PenstockError:
         return model.weights_bytes
 

@@ -107,11 +107,11 @@ class LlamaCppFootprint(Footprint):
 
 
 class TransformersFootprint(Footprint):
-    """transformers on the CPU: float32, whatever the files are in."""
+    """transformers: weights in the width of its arithmetic, whatever the files are in, which is the cache's too."""
 
     def weights(self, model: LanguageModel) -> int:
         """Bytes of the weights."""
-        return 4 * model.parameters or super().weights(model)
+        return self.cache_width * model.parameters or super().weights(model)
 
 
 _FOOTPRINTS: dict[str, Footprint] = {
@@ -122,9 +122,15 @@ _FOOTPRINTS: dict[str, Footprint] = {
 }
 
 
-def footprint(engine: str) -> Footprint:
-    """Of an engine by its name; of one that is not chosen yet, OpenVINO's."""
-    return _FOOTPRINTS.get(engine, _FOOTPRINTS["openvino"])
+def footprint(engine: str, device: str = "cpu", dtype: str = "auto") -> Footprint:
+    """Of an engine by its name; of one that is not chosen yet, OpenVINO's. `dtype`: of transformers' arithmetic."""
+    found = _FOOTPRINTS.get(engine, _FOOTPRINTS["openvino"])
+    on_gpu = device.startswith("cuda")
+    if engine == "transformers":
+        wide = dtype == "float32" or (dtype == "auto" and not on_gpu)
+        return found._replace(cache_width=4 if wide else 2)
+    # A GPU's weights are those of the file.
+    return Footprint(*found) if engine == "llamacpp" and on_gpu else found
 
 
 def _draft(model: LanguageModel) -> int:

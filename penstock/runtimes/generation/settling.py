@@ -18,24 +18,25 @@ def settle(
     llama.cpp, which maps the file, is taken if it fits. Raises what `choice.choose` and `memory.fit` raise.
     """
     name, reason = choice.choose(model, format, device, path)
-    free = memory.available(choice.place(name, device))
-    free = None if free is None else max(0, free - promised)
     chosen = msgspec.structs.replace(model, engine=name, reason=reason)
+    where = choice.place(name, device)
+    free = memory.available_to(chosen, name, where)
+    free = None if free is None else max(0, free - promised)
     try:
-        return _with_context(chosen, free, replicas)
+        return _with_context(chosen, free, replicas, where)
     except memory.TooLarge:
         other = _smaller(model, chosen, format, free)
         if other is None:
             raise
         try:
-            return _with_context(other, free, replicas)
+            return _with_context(other, free, replicas, where)
         except memory.TooLarge:
             pass
         raise
 
 
-def _with_context(model: LanguageModel, free: int | None, replicas: int) -> LanguageModel:
-    return msgspec.structs.replace(model, context=memory.fit(model, model.engine, free, replicas))
+def _with_context(model: LanguageModel, free: int | None, replicas: int, device: str) -> LanguageModel:
+    return msgspec.structs.replace(model, context=memory.fit(model, model.engine, free, replicas, device))
 
 
 def _smaller(asked: LanguageModel, chosen: LanguageModel, format: str, free: int | None) -> LanguageModel | None:

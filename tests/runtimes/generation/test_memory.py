@@ -10,7 +10,7 @@ import pytest
 
 from penstock.core.errors import ConfigError
 from penstock.core.language import LanguageModel
-from penstock.runtimes.generation import choice, free_memory, memory
+from penstock.runtimes.generation import choice, devices, free_memory, memory
 from penstock.runtimes.generation.footprints import footprint
 from penstock.runtimes.generation.memory import estimate, fit
 from penstock.runtimes.generation.settling import settle
@@ -101,7 +101,7 @@ def test_the_refusal_says_what_would_fit() -> None:
     assert "cache 17.2 for 16 answers of 8192 tokens" in message
     assert "20.0 GB are free" in message
     context = int(message.partition("context: ")[2].partition(" ")[0])
-    sequences = int(message.partition("sequences: ")[2])
+    sequences = int(message.partition("sequences: ")[2].partition(";")[0])
     model = llama(quantization="Q5_K_M")
     change = msgspec.structs.replace
     assert fit(change(model, context=context), "llamacpp", 20 * GB) == context
@@ -114,7 +114,7 @@ def test_the_refusal_when_only_less_of_both_would_fit() -> None:
     free = 7 * GB
     with pytest.raises(ConfigError, match="it would fit with sequences: 1 and context: ") as refusal:
         fit(llama(context=131_072, sequences=4096), "llamacpp", free)
-    context = int(refusal.value.message.rpartition(" ")[2])
+    context = int(refusal.value.message.partition("and context: ")[2].partition(";")[0])
     assert fit(llama(context=context, sequences=1), "llamacpp", free) == context
 
 
@@ -130,6 +130,102 @@ def test_the_refusal_of_several_workers() -> None:
 
 def test_sizes_in_words() -> None:
     assert [memory.in_words(size) for size in (9_800_000_000, 410_000_000, 1_200)] == ["9.8 GB", "410 MB", "0 MB"]
+
+
+def test_a_person_may_know_better() -> None:
+    with pytest.raises(memory.TooLarge, match="memory_check: false loads it without this estimate"):
+        fit(llama(context=8192), "llamacpp", 3 * GB)
+    assert fit(llama(context=8192, memory_check=False), "llamacpp", 3 * GB) == 8192
+    assert fit(llama(memory_check=False), "llamacpp", 3 * GB) == memory.LEAST, "and nobody said how long"
+    assert fit(llama(memory_check=False), "llamacpp", 48 * GB) == fit(llama(), "llamacpp", 48 * GB)
+
+
+# --- GPUs
+
+
+def large(**changes: Any) -> LanguageModel:
+    """Of the size of Llama 3 70B in 16 bits."""
+    sizes = {"parameters": 70_550_000_000, "weights_bytes": 141_100_000_000, "quantization": "bf16", "layers": 80}
+    return llama(**{**sizes, "hidden_size": 8192, "heads": 64, "sequences": 4, **changes})
+
+
+def gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *free: int) -> None:
+    """Makes this machine one with such GPUs (GB free)."""
+    lines = [f"{at}, GPU-{at}af, NVIDIA H100, 81559, {size * GB // 2**20}" for at, size in enumerate(free)]
+    single = "\n".join(line.split(", ", 2)[2] for line in lines)
+    program = tmp_path / "nvidia-smi"
+    listed = "\n".join(lines)
+    program.write_text(f"#!/bin/sh\ncase $1 in *index*) echo '{listed}';; *) echo '{single}';; esac\n")
+    program.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path), prepend=":")
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES", raising=False)
+
+
+def settled(engine: str, monkeypatch: pytest.MonkeyPatch, model: LanguageModel, device: str = "cuda") -> int:
+    monkeypatch.setattr(choice, "installed", lambda name: True)
+    format = "gguf" if engine == "llamacpp" else "causal-lm"
+    return settle(msgspec.structs.replace(model, engine=engine), format, device, "m").context
+
+
+def test_a_model_that_is_spread_over_gpus(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus(tmp_path, monkeypatch, 80, 80, 80, 80)
+    with pytest.raises(memory.TooLarge):
+        settled("vllm", monkeypatch, large(context=8192))
+    for options in (
+        {"tensor_parallel_size": 4},
+        {"tensor_parallel_size": 2, "pipeline_parallel_size": 2},
+        {"tensor_parallel_size": 2, "cpu_offload_gb": 30},
+        {"tensor_parallel_size": 2, "quantization": "fp8"},
+        {"tensor_parallel_size": 16, "distributed_executor_backend": "ray"},
+    ):
+        assert settled("vllm", monkeypatch, large(context=8192, engine_options=options)) == 8192
+    with pytest.raises(memory.TooLarge):
+        settled("vllm", monkeypatch, large(context=8192, engine_options={"tensor_parallel_size": 2}))
+    gpus(tmp_path, monkeypatch, 80, 80, 80, 10)
+    with pytest.raises(memory.TooLarge, match=r"40\.0 GB are free"):
+        settled("vllm", monkeypatch, large(context=8192, engine_options={"tensor_parallel_size": 4}))
+
+
+def test_llama_cpp_takes_all_gpus_unless_one_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus(tmp_path, monkeypatch, 80, 80, 40)
+    assert settled("llamacpp", monkeypatch, large(context=8192)) == 8192
+    for refused in ({"split_mode": "none"}, {"tensor_split": (1.0, 1.0, 1.0)}):
+        with pytest.raises(memory.TooLarge):
+            settled("llamacpp", monkeypatch, large(context=8192, engine_options=refused))
+    for taken in ({"tensor_split": (2.0, 2.0, 1.0)}, {"split_mode": "none", "gpu_layers": 20}):
+        assert settled("llamacpp", monkeypatch, large(context=8192, engine_options=taken)) == 8192
+    with pytest.raises(memory.TooLarge):
+        settled("llamacpp", monkeypatch, large(context=8192), "cuda:1")
+
+
+def test_which_gpus_a_process_may_see(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus(tmp_path, monkeypatch, 10, 20, 30)
+    for visible, free in {"2,0": [30, 10], "GPU-1": [20], "": [], "1,GPU-0af": [20, 10]}.items():
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+        assert [round(each.free / GB) for each in devices.gpus("cuda")] == free
+    monkeypatch.delenv("CUDA_VISIBLE_DEVICES")
+    assert [round(each.free / GB) for each in devices.gpus("cuda:1")] == [20, 30]
+    monkeypatch.setenv("PATH", "")
+    assert devices.gpus("cuda") == []
+
+
+def test_transformers_is_in_16_bits_on_a_gpu(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    gpus(tmp_path, monkeypatch, 24)
+    model = llama(quantization="bf16", weights_bytes=16_060_000_000, context=2048, sequences=4)
+    assert settled("transformers", monkeypatch, model) == 2048
+    wide = msgspec.structs.replace(model, engine_options={"dtype": "float32"})
+    with pytest.raises(memory.TooLarge):
+        settled("transformers", monkeypatch, wide)
+    needs = estimate(model, "transformers", context=2048, sequences=4)
+    assert needs.weights == 4 * model.parameters, "on a CPU it is in 32 bits"
+    narrow = msgspec.structs.replace(model, engine_options={"dtype": "bfloat16"})
+    assert estimate(narrow, "transformers", context=2048, sequences=4).kv * 2 == needs.kv
+
+
+def test_weights_are_not_laid_out_anew_on_a_gpu() -> None:
+    model = llama()
+    assert estimate(model, "llamacpp", context=512, sequences=1, device="cuda").weights == model.weights_bytes
+    assert footprint("llamacpp", "cuda").droppable(model) == 0
 
 
 def test_llama_cpp_where_openvino_is_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
