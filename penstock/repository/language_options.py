@@ -14,6 +14,7 @@ from penstock.core.language import LanguageModel, wrong_default
 OPTIONS = (
     "engine", "context", "sequences", "kv_precision", "prefix_cache", "chunk", "speculative", "draft_tokens",
     "adapters", "engine_options", "tool_format", "reasoning", "chat_template", "defaults",
+    "memory_check",
 )  # fmt: skip
 """What a person may choose; the rest are facts about the files."""
 _RANGES = {"context": (0, 2**31), "sequences": (1, 4_096), "chunk": (16, 65_536), "draft_tokens": (1, 64)}

@@ -51,6 +51,7 @@ def test_a_context_that_fits(file: Path, monkeypatch: pytest.MonkeyPatch, tmp_pa
     assert model_of(large, replicas=2).context < model_of(large).context
     with pytest.raises(ConfigError, match=r"^m does not fit into memory: it needs .* it would fit with context: \d+"):
         model_of(large, options={"context": 9_000_000})
+    assert model_of(large, options={"context": 9_000_000, "memory_check": False}).context == 9_000_000
 
 
 @pytest.mark.parametrize(
