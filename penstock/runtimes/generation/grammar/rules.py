@@ -54,7 +54,7 @@ class Rules:
         if weight > HEAVIEST:
             raise BadInput(
                 f"the schema is too large: its grammar would have {weight:,} parts, and {HEAVIEST:,} are the most; "
-                "shorten its enums and patterns, or bound fewer numbers"
+                "shorten its enums and patterns, lower maxLength and maxItems, or bound fewer numbers"
             )
         return written(pruned)
 
