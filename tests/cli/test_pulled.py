@@ -19,14 +19,14 @@ from tests.servers import eventually
 
 pytest.importorskip("huggingface_hub")
 SMALL = ggufs.gguf()
-LARGE = ggufs.gguf(tensors=[*ggufs.TENSORS, ("blk.1.ffn.weight", (1024, 2048), ggufs.F32)])
+LARGE = ggufs.gguf(tensors=[*ggufs.TENSORS, ("blk.1.ffn.weight", (2048, 2048), ggufs.F16)])
 
 
 @pytest.fixture
 def hub() -> Iterator[Hub]:
     with hub_server.running() as server:
         server.add("org/small-GGUF", {"small-Q8_0.gguf": SMALL})
-        server.add("org/large-GGUF", {"large-F32.gguf": LARGE})
+        server.add("org/large-GGUF", {"large-F16.gguf": LARGE})
         yield server
 
 
@@ -71,7 +71,7 @@ def test_a_models_life_on_this_machine(env: dict[str, str], tmp_path: Path) -> N
 def test_an_estimate_pulls_nothing(env: dict[str, str], tmp_path: Path) -> None:
     pytest.importorskip("openvino_genai")
     told = json.loads(penstock("estimate", "hf:org/large-GGUF", "--json", env=env).stdout)
-    assert (told["name"], told["parameters"] > 1024 * 2048) == ("large", True)
+    assert (told["name"], told["parameters"] > 2048 * 2048) == ("large", True)
     assert not list(tmp_path.rglob("*.gguf"))
     assert json.loads(penstock("ls", "--json", env=env).stdout) == []
 
@@ -83,7 +83,7 @@ def test_a_name_of_ones_own(env: dict[str, str]) -> None:
 
 
 def test_an_interrupted_pull_goes_on(hub: Hub, env: dict[str, str], tmp_path: Path) -> None:
-    hub.troubles["large-F32.gguf"] = Trouble(1, stall=3_000_000)
+    hub.troubles["large-F16.gguf"] = Trouble(1, stall=3_000_000)
     command = [*COMMAND, "pull", "hf:org/large-GGUF"]
     with subprocess.Popen(command, stderr=subprocess.PIPE, text=True, env=env, start_new_session=True) as process:
         assert hub.stalled.wait(30)
@@ -93,17 +93,17 @@ def test_an_interrupted_pull_goes_on(hub: Hub, env: dict[str, str], tmp_path: Pa
     assert process.returncode == 130
     assert "penstock pull hf:org/large-GGUF goes on where it stopped" in errors
     assert "Traceback" not in errors
-    before = sum(asked.sent for asked in hub.bodies("large-F32.gguf"))
+    before = sum(asked.sent for asked in hub.bodies("large-F16.gguf"))
     penstock("pull", "hf:org/large-GGUF", env=env)
-    after = sum(asked.sent for asked in hub.bodies("large-F32.gguf")) - before
+    after = sum(asked.sent for asked in hub.bodies("large-F16.gguf")) - before
     assert after < len(LARGE) - 1_000_000
 
 
 def test_progress_at_a_terminal(hub: Hub, env: dict[str, str]) -> None:
-    hub.troubles["large-F32.gguf"] = Trouble(1, stall=3_000_000)
+    hub.troubles["large-F16.gguf"] = Trouble(1, stall=3_000_000)
     with at_terminal("pull", "hf:org/large-GGUF", env=env) as person:
         assert hub.stalled.wait(30)
-        shown = person.sees("large-F32.gguf")
+        shown = person.sees("large-F16.gguf")
         assert "%" not in shown, "only one bar"
         person.types("\x03")
         person.sees("goes on where it stopped")

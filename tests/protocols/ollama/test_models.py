@@ -25,6 +25,7 @@ from penstock.core.text import EMBEDDING, TOKENS
 from penstock.protocols.ollama.described import Pulled, capabilities, size_name
 from penstock.protocols.ollama.embedding import OllamaEmbedding
 from penstock.protocols.ollama.models import OllamaModels
+from penstock.telemetry import logs
 from tests.protocols.scripted import CONTEXT, TEMPLATE, Live, View, live, llm
 from tests.servers import eventually
 
@@ -237,6 +238,7 @@ def test_without_a_puller_nobody_pulls() -> None:
 def test_what_only_ollama_does_is_named(
     served: Live, method: str, path: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
+    logs.configure("info", "json")
     status, _, raw = served.ask(method, path, {"model": "tiny"})
     assert (status, path in json.loads(raw)["error"]) == (501, True)
     logged = json.loads(capsys.readouterr().err.splitlines()[-1])
