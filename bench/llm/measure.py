@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import random
 import statistics
 import subprocess
 import sys
@@ -203,9 +204,11 @@ def memory(models: dict[str, Path], folder: Path, measured: Measured) -> None:
 
 
 def _filling(kind: str, seed: int) -> Callable[[], list[int]]:
+    """Prompts that fill a context; no two begin alike, or the prefix cache would keep what they share once."""
     if kind != "tiny":
         return prompts(seed, rivals.CONTEXT - 80)
-    return lambda: [300 + number % 200 for number in range(rivals.CONTEXT - 80)]
+    chance = random.Random(seed)
+    return lambda: [chance.randrange(300, 500) for _ in range(rivals.CONTEXT - 80)]
 
 
 def estimate(model: Path, sequences: int) -> int:
