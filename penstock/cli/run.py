@@ -6,12 +6,12 @@ import os
 import signal
 import stat
 import sys
-from types import FrameType
 from typing import Annotated, Any
 
 import msgspec
 import typer
 
+from penstock.cli.chat import leaving
 from penstock.cli.chat.answering import Answer, Shown, Silent, answer
 from penstock.cli.chat.conversation import Conversation
 from penstock.cli.chat.find import reach
@@ -43,8 +43,7 @@ def run(
 
     cat notes.txt | penstock run tiny "In one sentence:"
     """
-    for number in (signal.SIGTERM, signal.SIGHUP):
-        signal.signal(number, _leave)
+    leaving.at(signal.SIGTERM, signal.SIGHUP)
     text = question(prompt or [])
     if text is None and as_json:
         raise ConfigError("--json goes with a question: penstock run MODEL QUESTION --json")
@@ -121,8 +120,3 @@ def is_piped() -> bool:
     except (OSError, ValueError, AttributeError):
         return False
     return stat.S_ISFIFO(mode) or stat.S_ISREG(mode) or stat.S_ISSOCK(mode)
-
-
-def _leave(number: int, frame: FrameType | None) -> None:
-    """A server of one's own is stopped on the way out."""
-    raise SystemExit(128 + number)
