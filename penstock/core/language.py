@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 import msgspec
-from msgspec import Meta
+
+from penstock.core.ranges import Repetition, Share, Temperature, TopK
 
 GENERATION = "generation"
 EngineName = Literal["auto", "openvino", "llamacpp", "vllm", "transformers"]
 
-_Share = Annotated[float, Meta(ge=0, le=1)]
 _RECOMMENDED: dict[str, tuple[Any, str]] = {
-    "temperature": (Annotated[float, Meta(ge=0, le=2)], "a number from 0 to 2"),
-    "top_p": (_Share, "a number from 0 to 1"),
-    "top_k": (Annotated[int, Meta(ge=-1, le=1_000_000)], "a whole number from 0 (all tokens) to 1000000"),
-    "min_p": (_Share, "a number from 0 to 1"),
-    "repetition_penalty": (Annotated[float, Meta(gt=0, le=10)], "a number over 0 and at most 10"),
+    "temperature": (Temperature, "a number from 0 to 2"),
+    "top_p": (Share, "a number from 0 to 1"),
+    "top_k": (TopK, "a whole number from 0 (all tokens) to 1000000"),
+    "min_p": (Share, "a number from 0 to 1"),
+    "repetition_penalty": (Repetition, "a number over 0 and at most 10"),
 }
-"""What a model may recommend, within what a request may ask for."""
+"""What a model may recommend, as a request may ask for it."""
 
 
 class LanguageModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields=True, omit_defaults=True):

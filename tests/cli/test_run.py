@@ -257,6 +257,7 @@ def test_ctrl_c_stops_the_answer_and_ctrl_d_leaves(model: Scripted, env: dict[st
         person.sees(">>> ")
         person.types("half a thou\x03")
         person.sees("Ctrl-D or /bye leaves.")
+        person.sees(">>> ")
         person.types("\x04")
         assert person.waits() == 0
 

@@ -2,31 +2,29 @@
 
 from __future__ import annotations
 
-import math
 import re
-from typing import Any, NamedTuple
+from typing import Annotated, Any, NamedTuple
 
 import msgspec
 
 from penstock.core.errors import ConfigError
+from penstock.core.ranges import MAX_TOKENS, MaxTokens, Seed, Share, Temperature
 
 
 class Setting(NamedTuple):
-    """`option`: the server's name. `kind`: int or float. `least`, `most`: what is allowed. `words`: the same, told."""
+    """`option`: the server's name. `kind`: its type, with its bounds. `words`: the same, told."""
 
     option: str
-    kind: type
-    least: float
-    most: float
+    kind: Any
     words: str
 
 
 SETTINGS = {
-    "temperature": Setting("temperature", float, 0, 2, "a number from 0 to 2"),
-    "top_p": Setting("top_p", float, 0, 1, "a number from 0 to 1"),
-    "top_k": Setting("top_k", int, 0, 1_000_000, "a whole number from 0 to 1000000"),
-    "seed": Setting("seed", int, -(2**63), 2**63 - 1, "a whole number of 64 bits"),
-    "max_tokens": Setting("num_predict", int, 1, 1_000_000, "a whole number from 1 to 1000000"),
+    "temperature": Setting("temperature", Temperature, "a number from 0 to 2"),
+    "top_p": Setting("top_p", Share, "a number from 0 to 1"),
+    "top_k": Setting("top_k", Annotated[int, msgspec.Meta(ge=0, le=MAX_TOKENS)], "a whole number from 0 to 1000000"),
+    "seed": Setting("seed", Seed, "a whole number of 64 bits"),
+    "max_tokens": Setting("num_predict", MaxTokens, "a whole number from 1 to 1000000"),
 }
 
 _TOKENS = re.compile(r"\b(num_predict|max_tokens)\b")
@@ -36,12 +34,9 @@ def checked(name: str, value: Any, said: str | None = None) -> Any:
     """The value, as the server takes it. `said`: the name as the person typed it. Raises `ConfigError`."""
     setting = SETTINGS[name]
     try:
-        number: float = msgspec.convert(value, setting.kind, strict=False)
+        return msgspec.convert(value, setting.kind, strict=False)
     except msgspec.ValidationError:
-        number = math.nan
-    if not setting.least <= number <= setting.most:
-        raise ConfigError(f"{said or name} must be {setting.words}, got {value!r:.40}")
-    return number
+        raise ConfigError(f"{said or name} must be {setting.words}, got {value!r:.40}") from None
 
 
 def from_flags(given: dict[str, Any]) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import msgspec
 
-from penstock.protocols.generation.limits import MaxTokens, Share, Temperature, TopK
+from penstock.core.ranges import MaxTokens, Share, Temperature, TopK
 from penstock.protocols.reading import read, wrong
 
 FIELDS = {

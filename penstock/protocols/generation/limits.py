@@ -11,9 +11,9 @@ from msgspec import Meta
 
 from penstock.core.errors import TooLarge
 from penstock.core.generation import Tool
+from penstock.core.ranges import LEAST_SHARE
 from penstock.protocols.reading import wrong
 
-MAX_TOKENS = 1_000_000
 MAX_CHOICES = 128
 MAX_STOPS = 16
 MAX_STOP = 1024
@@ -23,20 +23,10 @@ MAX_BIASES = 1024
 MAX_DEPTH = 64
 MAX_SCHEMA = 256 * 2**10
 """Bytes of one JSON Schema."""
-_TOP_P = 1e-6
-"""The least share: as 0, it keeps only the likeliest token, and every engine takes it."""
 _NAME = re.compile(r"[A-Za-z0-9_-]{1,128}").fullmatch
 
-Temperature = Annotated[float, Meta(ge=0, le=2)]
-Share = Annotated[float, Meta(ge=0, le=1)]
-Penalty = Annotated[float, Meta(ge=-2, le=2)]
-Repetition = Annotated[float, Meta(gt=0, le=10)]
-TopK = Annotated[int, Meta(ge=-1, le=MAX_TOKENS)]
-MaxTokens = Annotated[int, Meta(ge=1, le=MAX_TOKENS)]
-MinTokens = Annotated[int, Meta(ge=0, le=MAX_TOKENS)]
 Choices = Annotated[int, Meta(ge=1, le=MAX_CHOICES)]
 TopLogprobs = Annotated[int, Meta(ge=0, le=20)]
-Seed = Annotated[int, Meta(ge=-(2**63), le=2**63 - 1)]
 TokenId = Annotated[int, Meta(ge=0, le=2**31 - 1)]
 
 
@@ -47,7 +37,7 @@ def seed_of(seed: int | None) -> int | None:
 
 def top_p_of(share: float | None) -> float | None:
     """A nucleus that holds at least the likeliest token."""
-    return None if share is None else max(share, _TOP_P)
+    return None if share is None else max(share, LEAST_SHARE)
 
 
 def top_k_of(count: int | None) -> int | None:

@@ -55,10 +55,10 @@ def _output(name: str, tensor: Tensor, infer: Infer, binary: list[Any]) -> Outpu
 def _json_output(name: str, tensor: Tensor) -> OutputTensor:
     datatype, array = tensor
     data: list[Any] | msgspec.Raw
-    if datatype in _PLAIN and array.size >= json_arrays.WIDE:
+    if datatype == "FP32" or (datatype in _PLAIN and array.size >= json_arrays.WIDE):
         data = msgspec.Raw(json_arrays.encode(array.ravel()))
     elif datatype in _PLAIN:
-        data = json_arrays.shortest(Tensor(datatype, array.ravel()))
+        data = array.ravel().tolist()
     elif datatype == "BYTES":
         data = to_json(Tensor(datatype, array.reshape(-1)))
     else:

@@ -7,18 +7,8 @@ from typing import Annotated, Any
 import msgspec
 
 from penstock.core.generation import Sampling
-from penstock.protocols.generation.limits import (
-    MAX_TOKENS,
-    Penalty,
-    Repetition,
-    Seed,
-    Share,
-    Temperature,
-    seed_of,
-    stops_of,
-    top_k_of,
-    top_p_of,
-)
+from penstock.core.ranges import MAX_TOKENS, Penalty, Repetition, Seed, Share, Temperature
+from penstock.protocols.generation.limits import seed_of, stops_of, top_k_of, top_p_of
 from penstock.protocols.reading import read, wrong
 
 FIELDS = {

@@ -9,8 +9,9 @@ import msgspec
 from msgspec import Meta
 
 from penstock.core.generation import Sampling
+from penstock.core.ranges import MinTokens, Penalty, Repetition, Seed, Share, Temperature, TopK
 from penstock.protocols.generation import limits
-from penstock.protocols.generation.limits import Penalty, Repetition, Seed, Share, Temperature, TokenId, TopK
+from penstock.protocols.generation.limits import TokenId
 from penstock.protocols.reading import wrong
 
 Bias = Annotated[float, Meta(ge=-100, le=100)]
@@ -51,7 +52,7 @@ class SamplingFields(msgspec.Struct, forbid_unknown_fields=True, kw_only=True):
     top_k: TopK | None = None
     min_p: Share | None = None
     repetition_penalty: Repetition | None = None
-    min_tokens: limits.MinTokens | None = None
+    min_tokens: MinTokens | None = None
     ignore_eos: bool | None = None
     stop_token_ids: list[TokenId] | None = None
     timeout_ms: float | None = None

@@ -10,10 +10,11 @@ import msgspec
 from penstock.core.generation import Generation
 from penstock.core.language import GENERATION
 from penstock.core.model import Models
+from penstock.core.ranges import MAX_TOKENS
 from penstock.protocols.aside import HEAVY, aside
 from penstock.protocols.generation.answers import Answer, collect
 from penstock.protocols.generation.ask import Asker
-from penstock.protocols.generation.limits import MAX_TOKENS, TokenId, check_count
+from penstock.protocols.generation.limits import TokenId, check_count
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.openai.chat.turns import ChatMessage, turns_of

@@ -10,6 +10,7 @@ import msgspec
 from penstock.core.errors import BadInput, ContextExceeded
 from penstock.core.generation import Generation, Sampling
 from penstock.core.language import LanguageModel
+from penstock.core.ranges import LEAST_SHARE
 from penstock.runtimes.generation.contract import Capabilities
 from penstock.runtimes.generation.engines import choice
 
@@ -17,7 +18,6 @@ _Able = Callable[[Capabilities], bool]
 _NAMED = 8
 PLAIN = {"temperature": 1.0, "top_p": 1.0, "top_k": 0, "min_p": 0.0, "repetition_penalty": 1.0}
 """How tokens are chosen where neither the request nor the model says."""
-LEAST_SHARE = 1e-6
 LEAST_TEMPERATURE = 1e-5
 """Below it, the likeliest token is as good as certain, and logits divided by it may be no numbers any more."""
 

@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
+from penstock.core import ranges
 from penstock.core.errors import BadInput, ConfigError, ContextExceeded, ModelFileError
 from penstock.core.generation import Generation, Message, Sampling
 from penstock.core.language import wrong_default
@@ -269,8 +270,8 @@ def test_recommendations_are_read_as_requests_are() -> None:
 
 @pytest.mark.parametrize(
     ("name", "kind"),
-    [("temperature", limits.Temperature), ("top_p", limits.Share), ("top_k", limits.TopK), ("min_p", limits.Share),
-     ("repetition_penalty", limits.Repetition)],
+    [("temperature", ranges.Temperature), ("top_p", ranges.Share), ("top_k", ranges.TopK), ("min_p", ranges.Share),
+     ("repetition_penalty", ranges.Repetition)],
 )  # fmt: skip
 def test_a_model_may_recommend_what_a_request_may_ask_for(name: str, kind: Any) -> None:
     for value in (-2, -1, -0.1, 0, 1e-9, 0.5, 1, 1.01, 2, 2.01, 10, 10.1, 10**6, 10**6 + 1, float("nan"), True, "1"):

@@ -8,7 +8,8 @@ from typing import Any
 import msgspec
 
 from penstock.core.generation import Generation
-from penstock.protocols.generation.limits import Choices, MaxTokens
+from penstock.core.ranges import MaxTokens
+from penstock.protocols.generation.limits import Choices
 from penstock.protocols.openai import dialogue
 from penstock.protocols.openai.chat.turns import ChatMessage, turns_of
 from penstock.protocols.openai.dialogue import DIALOGUE_FIELDS, DialogueFields, Effort, thinks

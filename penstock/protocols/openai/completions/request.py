@@ -9,7 +9,8 @@ import msgspec
 from msgspec import Meta
 
 from penstock.core.generation import Generation
-from penstock.protocols.generation.limits import MAX_CHOICES, MAX_TOKENS, Choices, TokenId, check_count
+from penstock.core.ranges import MAX_TOKENS
+from penstock.protocols.generation.limits import MAX_CHOICES, Choices, TokenId, check_count
 from penstock.protocols.openai.sampling import SAMPLING_FIELDS, SamplingFields, refuse, sampling_of
 from penstock.protocols.openai.sse import StreamOptions
 from penstock.protocols.openai.tools import ResponseFormat, format_of

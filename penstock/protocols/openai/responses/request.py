@@ -8,7 +8,8 @@ from typing import Any, Literal
 import msgspec
 
 from penstock.core.generation import Generation, Tool
-from penstock.protocols.generation.limits import MaxTokens, check_schema, tools_of
+from penstock.core.ranges import MaxTokens
+from penstock.protocols.generation.limits import check_schema, tools_of
 from penstock.protocols.openai import dialogue
 from penstock.protocols.openai.dialogue import DIALOGUE_FIELDS, DialogueFields, Effort, thinks
 from penstock.protocols.openai.responses.conversation import Item, conversation_of
