@@ -100,6 +100,10 @@ class ModelView(Protocol):
     @property
     def stats(self) -> ModelStats: ...
 
+    @property
+    def load(self) -> float:
+        """Requests that run and wait, per place for one that runs: 1 is full, with nobody waiting."""
+
     def config(self) -> dict[str, Any]:
         """The settings in force, as plain data."""
 

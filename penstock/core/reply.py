@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from penstock.core.errors import Cancelled, PenstockError, SlowClient
-from penstock.core.generation import Generated
+from penstock.core.generation import Generated, Usage
 from penstock.core.tensors import Tensors
 
 Outcome = Tensors | Generated | PenstockError
@@ -18,23 +18,37 @@ UNREAD = 65_536
 
 
 class Meta:
-    """Who answered, and what it took. Durations are seconds.
+    """Who answered, and what it took. Durations are seconds, money is USD.
 
     `queue_s`: waiting for a place in a batch; `batch_s`: on the way to the worker and back;
     `compute_s`: in the model. `cached_rows`: how many rows were known before; None where nothing is kept.
-    Of generated text: `first_s`, from acceptance to the first token; `total_s`, to the end.
+    Of generated text: `first_s`, from acceptance to the first token; `total_s`, to the end. `usage`: its tokens.
+    `busy_s`: seconds of a local worker's time that were this request's own share.
+
+    Where a route answered: `route` its name, `why` the reason for this model in a few ASCII words, `tries` how many
+    models were asked, `cache` "hit" or "miss" ("" where none is kept), `age_s` how old a kept answer is, `degraded` the
+    step of the route's ladder ("" for a full answer). `cost`: None until it is known what the answer costs.
     """
 
     __slots__ = (
+        "age_s",
         "batch_rows",
         "batch_s",
+        "busy_s",
+        "cache",
         "cached_rows",
         "compute_s",
+        "cost",
+        "degraded",
         "first_s",
         "model",
         "queue_s",
+        "route",
         "total_s",
+        "tries",
+        "usage",
         "version",
+        "why",
     )
 
     def __init__(self, model: str = "", version: str = ""):
@@ -47,6 +61,15 @@ class Meta:
         self.cached_rows: int | None = None
         self.first_s = 0.0
         self.total_s = 0.0
+        self.busy_s = 0.0
+        self.usage: Usage | None = None
+        self.route = ""
+        self.why = ""
+        self.tries = 1
+        self.cache = ""
+        self.age_s = 0.0
+        self.degraded = ""
+        self.cost: float | None = None
 
 
 class Reply:

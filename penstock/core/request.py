@@ -7,8 +7,29 @@ from typing import Protocol
 
 from penstock.core.deadline import NEVER, Deadline
 from penstock.core.generation import Generation
+from penstock.core.principal import ANYBODY, Principal
 from penstock.core.reply import Reply
 from penstock.core.tensors import Tensors
+
+
+@dataclass(frozen=True, slots=True)
+class Hints:
+    """What a caller wishes of a route. `budget`: USD, or "standard" or "premium"; `quality`: 0 to 1; `max_latency_s`:
+    to the last token; `session`: requests of one session stick together; `pin`: the model that is to answer.
+
+    Of kept answers: `no_cache`: none is wanted; `no_store`: this one is not to be kept; `max_age_s`: the oldest that is
+    wanted; `cached_only`: nothing else is.
+    """
+
+    budget: float | str | None = None
+    quality: float | None = None
+    max_latency_s: float | None = None
+    session: str = ""
+    pin: str = ""
+    no_cache: bool = False
+    no_store: bool = False
+    max_age_s: float | None = None
+    cached_only: bool = False
 
 
 @dataclass(slots=True)
@@ -17,7 +38,8 @@ class Request:
 
     `model` is the name the client used, `version` the version it asked for (None: the server
     decides). `outputs` are the wanted output names in order (None: all). `deadline` is a moment on
-    the server's clock. `priority` 0 is the most urgent. `hints` are wishes that policies may read.
+    the server's clock. `priority` 0 is the most urgent. `tenant`: who pays, for fair shares and limits; `principal`:
+    the key's owner and what the key allows. `hints` are wishes that policies may read.
     """
 
     id: str
@@ -28,7 +50,8 @@ class Request:
     deadline: Deadline = NEVER
     priority: int = 1
     tenant: str | None = None
-    hints: dict[str, str] | None = None
+    hints: Hints | None = None
+    principal: Principal = ANYBODY
 
 
 class Handler(Protocol):

@@ -1,0 +1,77 @@
+"""The step of the path that knows routes: signals → decision → targets, one after the other until one answers."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Mapping
+from dataclasses import replace
+from functools import partial
+
+from penstock.core.clock import Clock, system_clock
+from penstock.core.errors import PenstockError
+from penstock.core.reply import Outcome, Reply
+from penstock.core.request import Handler, Request
+from penstock.routing.attempt import Attempt
+from penstock.routing.failure.budget import RetryBudget
+from penstock.routing.failure.chain import Chain
+from penstock.routing.pool import Pool
+from penstock.routing.route import Route
+from penstock.routing.signals import Estimate, Sessions, session_of, signals_of
+
+
+class Router:
+    """Passes on what is no route's. `routes`: by name; `budget`: of retries, for all of them."""
+
+    def __init__(
+        self,
+        handler: Handler,
+        routes: Mapping[str, Route],
+        pool: Pool,
+        budget: RetryBudget,
+        estimate: Estimate | None = None,
+        clock: Clock = system_clock,
+        rng: random.Random | None = None,
+    ):
+        self.routes = dict(routes)
+        self.pool = pool
+        self.budget = budget
+        self.sessions = Sessions()
+        self._handler = handler
+        self._estimate = estimate
+        self._clock = clock
+        self._rng = rng or random.Random()
+
+    async def __call__(self, request: Request) -> Reply:
+        """The reply of the first target that answers. Raises what they said when none takes it."""
+        route = self.routes.get(request.model)
+        return await self._handler(request) if route is None else await self._routed(route, request)
+
+    async def _routed(self, route: Route, request: Request) -> Reply:
+        now = self._clock()
+        signals = signals_of(request, route.settings, self._estimate, self._floor(route, request, now))
+        way = route.way(signals, now, self._rng)
+        deadline = route.deadline(request.deadline, now)
+        chain = Chain(way.targets, self.budget, deadline=deadline, rng=self._rng)
+        attempt = Attempt(
+            replace(request, deadline=deadline),
+            chain,
+            partial(route.ask, self._handler),
+            self.pool,
+            self._clock,
+            route.meta(way),
+            partial(self._ended, route, signals.session),
+        )
+        self.budget.active += 1
+        await attempt.start()
+        return attempt.reply
+
+    def _floor(self, route: Route, request: Request, now: float) -> float:
+        return self.sessions.floor(session_of(request), now, route.settings.sticky_s)
+
+    def _ended(self, route: Route, session: str, attempt: Attempt, outcome: Outcome) -> None:
+        """A routed request's only end."""
+        self.budget.active -= 1
+        now, meta = self._clock(), attempt.reply.meta
+        route.waited(meta.queue_s, now)
+        if not isinstance(outcome, PenstockError) and attempt.target in route.targets:
+            self.sessions.reached(session, route.targets[attempt.target].quality or 0.0, now)

@@ -1,0 +1,94 @@
+"""What is known of a request before anybody answers it."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import OrderedDict
+from typing import Protocol
+
+from penstock.core.generation import Generation
+from penstock.core.request import Hints, Request
+from penstock.routing.policies.contract import Signals
+from penstock.routing.settings import RouteSettings
+
+TOKENS_PER_CHARACTER = 0.3
+USUAL_ANSWER = 256
+"""Tokens that an answer is expected to take when its request does not say."""
+NOTHING = Hints()
+
+
+class Estimate(Protocol):
+    """Says how likely a small model suffices for a text, and whether it knows texts of this kind."""
+
+    def __call__(self, text: str) -> tuple[float, bool]: ...
+
+
+def signals_of(request: Request, settings: RouteSettings, estimate: Estimate | None, floor: float) -> Signals:
+    """The signals of a request to a route. `floor`: the quality that its session has reached."""
+    hints, payload = request.hints or NOTHING, request.payload
+    prompt, answer, text = (0, 0, "") if not isinstance(payload, Generation) else _sizes(payload)
+    easy, sure = estimate(text) if estimate is not None and text else (None, False)
+    return Signals(
+        prompt_tokens=prompt,
+        answer_tokens=answer,
+        text=text,
+        budget=_budget(hints, settings),
+        max_latency_s=hints.max_latency_s,
+        quality=hints.quality,
+        session=session_of(request),
+        floor=floor,
+        pin=hints.pin,
+        easy=easy,
+        sure=sure,
+    )
+
+
+def _budget(hints: Hints, settings: RouteSettings) -> float | None:
+    if hints.budget == "premium":
+        return settings.premium if settings.premium is not None else float("inf")
+    return hints.budget if isinstance(hints.budget, float) else None
+
+
+def _sizes(generation: Generation) -> tuple[int, int, str]:
+    """Tokens of the prompt and of the answer, by estimate, and what was said last."""
+    prompt = generation.prompt
+    if isinstance(prompt, tuple):
+        size, text = len(prompt), ""
+    elif prompt is not None:
+        size, text = int(len(prompt) * TOKENS_PER_CHARACTER) + 1, prompt
+    else:
+        size = int(sum(len(message.content) for message in generation.messages) * TOKENS_PER_CHARACTER) + 1
+        text = next((message.content for message in reversed(generation.messages) if message.role == "user"), "")
+    return size, generation.choices * (generation.sampling.max_tokens or USUAL_ANSWER), text
+
+
+def session_of(request: Request) -> str:
+    """What names a conversation: the caller's own word, else how it began; "" for a first question."""
+    hints, payload = request.hints or NOTHING, request.payload
+    if hints.session:
+        return f"{request.tenant or ''}/{hints.session}"
+    if not isinstance(payload, Generation) or len(payload.messages) < 3:
+        return ""
+    began = next((message.content for message in payload.messages if message.role == "user"), "")
+    return f"{request.tenant or ''}/{hashlib.blake2b(began.encode(), digest_size=12).hexdigest()}"
+
+
+class Sessions:
+    """The quality that sessions have reached: it only rises. Bounded; the longest untouched make room."""
+
+    def __init__(self, capacity: int = 100_000):
+        self._capacity = capacity
+        self._floors: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def floor(self, session: str, now: float, sticky_s: float) -> float:
+        """The least quality for a session's next answer; 0 for one that is new, or was silent for `sticky_s`."""
+        found = self._floors.get(session) if session else None
+        return found[0] if found is not None and now - found[1] <= sticky_s else 0.0
+
+    def reached(self, session: str, quality: float, now: float) -> None:
+        """A session's answer came from a model of this quality."""
+        if session:
+            before = self._floors.pop(session, (0.0, now))
+            self._floors[session] = (max(before[0], quality), now)
+            if len(self._floors) > self._capacity:
+                self._floors.popitem(last=False)
