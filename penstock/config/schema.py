@@ -7,10 +7,14 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from penstock.admission.gate import AdmissionSettings
+from penstock.core.prices import Price
 from penstock.core.text import Precision
 from penstock.protocols.http.limits import HttpLimits
-from penstock.routing.settings import CacheSettings
+from penstock.routing.failure.breaker import BreakerSettings
+from penstock.routing.failure.budget import RetrySettings
+from penstock.routing.settings import CacheSettings, RouteSettings
 from penstock.scheduling.settings import DeploymentSettings
+from penstock.storage.contract import StateSettings
 
 DEFAULT_PORT = 8000
 
@@ -79,6 +83,16 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Served models by name."""
     aliases: dict[str, str] = {}
     """Other names for models: alias → model or model@version."""
+    routes: dict[str, RouteSettings] = {}
+    """Public names behind which several models stand, and how one of them is chosen."""
+    retries: RetrySettings = RetrySettings()
+    """Asking again after a failure, over all routes."""
+    breaker: BreakerSettings = BreakerSettings()
+    """When a model that fails is left out."""
+    prices: dict[str, Price] = {}
+    """What models cost, by model name or "provider:model", over the built-in price book."""
+    state: StateSettings = StateSettings()
+    """What outlives the server: keys, costs, budgets."""
     http: HttpSettings = HttpSettings()
     """The HTTP server."""
     admission: AdmissionSettings = AdmissionSettings()

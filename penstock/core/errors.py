@@ -21,6 +21,8 @@
     │   └── RequestRefused      500  INTERNAL             this very request killed two workers
     ├── Unsupported             501  UNIMPLEMENTED        known, and not built for this model
     ├── ProviderFailed          502  UNAVAILABLE          a remote provider's fault
+    │   ├── ProviderThrottled   502  UNAVAILABLE          the provider's own quota is used up for now
+    │   └── ProviderRefused     502  UNAVAILABLE          the provider does not accept the server's key
     ├── Unavailable             503  UNAVAILABLE          try again later
     │   ├── Overloaded          503  UNAVAILABLE          the queue is full
     │   ├── Loading             503  UNAVAILABLE          the model is not ready yet
@@ -193,6 +195,18 @@ class ProviderFailed(PenstockError):
     """A remote provider failed."""
 
     status, grpc, code, may_retry = 502, "UNAVAILABLE", "provider_failed", True
+
+
+class ProviderThrottled(ProviderFailed):
+    """The provider answers 429: the server's quota there is used up; `retry_after_s` says until when."""
+
+    code = "provider_throttled"
+
+
+class ProviderRefused(ProviderFailed):
+    """The provider answers 401 or 403: it does not accept the server's key, and asking again cannot help."""
+
+    code, may_retry = "provider_refused", False
 
 
 class Unavailable(PenstockError):

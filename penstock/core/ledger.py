@@ -10,9 +10,10 @@ import msgspec
 class Entry(msgspec.Struct, gc=False):
     """One request, once its reply has ended. Times are seconds, money is USD.
 
-    `at`: wall clock (Unix time) of its end. `tenant` and `key` (its id): who asked. `name`: what was asked for; `route`,
-    `model`, `version`: who answered, "" where nobody did. `status`: 200, or the error's; `code`: the error's, "" without
-    one. `cost`: None where no price is known. `premium`: what the dearest model of the route would have cost.
+    `at`: wall clock (Unix time) of its end. `tenant` and `key` (its id): who asked. `name`: what was asked for;
+    `route`, `model`, `version`: who answered, "" where nobody did. `status`: 200, or the error's; `code`: the error's,
+    "" without one. `cost`: None where no price is known. `premium`: what the dearest model of the route would have
+    cost.
     """
 
     id: str
@@ -42,8 +43,8 @@ class Entry(msgspec.Struct, gc=False):
 
 
 class Feedback(msgspec.Struct, frozen=True):
-    """How good an answer was: `score` from 0 to 1, by whoever asked. `source`: "user", or "shadow" for the agreement with
-    another model."""
+    """How good an answer was: `score` from 0 to 1, by whoever asked. `source`: "user", or "shadow" for the agreement
+    with another model."""
 
     request: str
     tenant: str

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from penstock.core.errors import PenstockError, QuotaExceeded, Unauthenticated
+from penstock.core.errors import PenstockError, ProviderRefused, ProviderThrottled
 from penstock.core.reply import Meta
 from penstock.routing.failure.breaker import Breaker, BreakerSettings
 from penstock.routing.failure.verdicts import blames
@@ -72,8 +72,8 @@ class Pool:
             member.breaker.abandoned()
             return
         member.failures += 1
-        wait = error.retry_after_s if isinstance(error, QuotaExceeded) else None
-        member.breaker.failed(now, retry_after_s=wait, hopeless=isinstance(error, Unauthenticated))
+        wait = error.retry_after_s if isinstance(error, ProviderThrottled) else None
+        member.breaker.failed(now, retry_after_s=wait, hopeless=isinstance(error, ProviderRefused))
 
     def left(self, target: str) -> None:
         """Nobody waits for its answer any more."""

@@ -80,6 +80,13 @@ class Deployment(Service):
         """What the metrics page shows of the present."""
         return gauges_of(self.dispatcher)
 
+    @property
+    def load(self) -> float:
+        """Requests that run and wait, per place in the workers' batches."""
+        gauges = self.gauges()
+        places = self.settings.replicas * (self.settings.batching.max_rows or 1)
+        return (gauges["in_flight"] + gauges["queue_depth"]) / max(1, places)
+
     # --- acting on decisions
 
     def _decide(self) -> float:

@@ -81,6 +81,11 @@ class Service(ABC):
     def gauges(self) -> dict[str, float]:
         """What the metrics page shows of the present."""
 
+    @property
+    @abstractmethod
+    def load(self) -> float:
+        """Requests that run and wait, per place for one that runs: 1 is full, with nobody waiting."""
+
     def _released(self) -> None:
         """After decisions were acted on."""
 

@@ -75,6 +75,11 @@ class LanguageDeployment(Service):
         }
 
     @property
+    def load(self) -> float:
+        """Requests that run and wait, per sequence that the engines run at once."""
+        return (self.flow.running + self.flow.waiting) / max(1, self.flow.slots * self.settings.replicas)
+
+    @property
     def engine_stats(self) -> EngineStats:
         """All workers' engines together; the cache's use is that of the fullest."""
         engines = self.engines
