@@ -75,7 +75,7 @@ def test_every_class_has_its_numbers(kind: type[PenstockError]) -> None:
     assert kind.grpc in GRPC
     assert re.fullmatch(r"[a-z_]+", kind.code)
     heals = kind.status in (408, 429, 502, 503, 504) or kind is errors.HubUnreachable
-    assert kind.may_retry == (heals and kind is not errors.Unloaded)
+    assert kind.may_retry == (heals and kind not in (errors.Unloaded, errors.ProviderRefused))
     assert kind.__doc__
 
 
