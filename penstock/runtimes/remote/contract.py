@@ -4,7 +4,7 @@ clock."""
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import Any, Literal, Protocol
+from typing import Any, ClassVar, Literal, Protocol
 
 import msgspec
 
@@ -79,7 +79,19 @@ class Reader(Protocol):
 
 
 class Dialect(Protocol):
-    """One provider's wire format, for one model."""
+    """One provider's wire format, for one model.
+
+    `variables`: where its key usually is in the environment, the first that is set counts; () where keys are found in
+    another way. `counts`: whether it has a call that counts tokens; `generate` then takes a `Generation.count_only`.
+    `texts_at_once`: the most texts of one call for embeddings.
+    """
+
+    variables: ClassVar[tuple[str, ...]]
+    counts: ClassVar[bool]
+    texts_at_once: ClassVar[int]
+
+    def authorize(self, key: str) -> dict[str, str]:
+        """The headers that carry the key."""
 
     def generate(self, generation: Generation, model: RemoteModel) -> HttpCall:
         """The call for generated text. Raises `BadInput` for what the provider cannot do."""
