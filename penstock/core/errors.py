@@ -15,6 +15,7 @@
     ├── MethodNotAllowed        405  UNIMPLEMENTED        the path exists, the verb does not
     ├── Conflict                409  FAILED_PRECONDITION  the state does not allow it now
     ├── QuotaExceeded           429  RESOURCE_EXHAUSTED   *your* quota
+    │   └── BudgetSpent         429  RESOURCE_EXHAUSTED   *your* money for this day or month
     ├── Cancelled               499  CANCELLED            the client went away (logged, never sent)
     ├── Internal                500  INTERNAL             ours
     │   ├── ModelFailed         500  INTERNAL             the model's code raised
@@ -46,6 +47,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import ClassVar
+
+from penstock.core.quota import Quota
 
 
 class PenstockError(Exception):
@@ -158,9 +161,16 @@ class Conflict(PenstockError):
 
 
 class QuotaExceeded(PenstockError):
-    """The caller's own quota is used up."""
+    """The caller's own quota is used up. `quotas`: what is left of each of its limits."""
 
     status, grpc, code, may_retry = 429, "RESOURCE_EXHAUSTED", "quota_exceeded", True
+    quotas: tuple[Quota, ...] = ()
+
+
+class BudgetSpent(QuotaExceeded):
+    """The caller's budget is spent; asking again shortly cannot help, `retry_after_s` is the next period's begin."""
+
+    code, may_retry = "budget_spent", False
 
 
 class Cancelled(PenstockError):

@@ -10,6 +10,7 @@ from typing import Any
 
 from penstock.core.errors import Cancelled, PenstockError, SlowClient
 from penstock.core.generation import Generated, Usage
+from penstock.core.quota import Quota
 from penstock.core.tensors import Tensors
 
 Outcome = Tensors | Generated | PenstockError
@@ -28,6 +29,7 @@ class Meta:
     Where a route answered: `route` its name, `why` the reason for this model in a few ASCII words, `tries` how many
     models were asked, `cache` "hit" or "miss" ("" where none is kept), `age_s` how old a kept answer is, `degraded` the
     step of the route's ladder ("" for a full answer). `cost`: None until it is known what the answer costs.
+    `quotas`: what is left of the caller's limits, where it has any.
     """
 
     __slots__ = (
@@ -43,6 +45,7 @@ class Meta:
         "first_s",
         "model",
         "queue_s",
+        "quotas",
         "route",
         "total_s",
         "tries",
@@ -70,6 +73,7 @@ class Meta:
         self.age_s = 0.0
         self.degraded = ""
         self.cost: float | None = None
+        self.quotas: tuple[Quota, ...] = ()
 
 
 class Reply:
@@ -115,14 +119,15 @@ class Reply:
             self._events.append(event)
             self._notify()
             if len(self._events) > UNREAD:
-                self._abandon(SlowClient("the answer was not read as fast as it was written"))
+                self.abandon(SlowClient("the answer was not read as fast as it was written"))
 
     def close(self) -> None:
         """Gives the answer up: frees its place in the queue or batch. Does nothing after the end."""
-        self._abandon(Cancelled("the request was cancelled"))
+        self.abandon(Cancelled("the request was cancelled"))
 
-    def _abandon(self, error: PenstockError) -> None:
-        """The first end stands: whoever is told to stop finds this error here, and cannot put another in its place."""
+    def abandon(self, error: PenstockError) -> None:
+        """Gives the answer up, for this reason. The first end stands: whoever is told to stop finds this error here,
+        and cannot put another in its place."""
         on_close = self._on_close
         if self.settle(error) and on_close is not None:
             on_close()

@@ -39,7 +39,8 @@ class Request:
     `model` is the name the client used, `version` the version it asked for (None: the server
     decides). `outputs` are the wanted output names in order (None: all). `deadline` is a moment on
     the server's clock. `priority` 0 is the most urgent. `tenant`: who pays, for fair shares and limits; `principal`:
-    the key's owner and what the key allows. `hints` are wishes that policies may read.
+    the key's owner and what the key allows; `weight`: its share where tenants wait in one line, against 1 of others.
+    `hints` are wishes that policies may read.
     """
 
     id: str
@@ -52,6 +53,7 @@ class Request:
     tenant: str | None = None
     hints: Hints | None = None
     principal: Principal = ANYBODY
+    weight: float = 1.0
 
 
 class Handler(Protocol):

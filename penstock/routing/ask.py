@@ -54,7 +54,8 @@ class Ask:
         if keys != self.keys and not isinstance(tensors, Generation):
             tensors = _taken(tensors, self.keys, keys)
         version = self.scope.labels[1]
-        return Request(whole.id, whole.model, tensors, version, None, until, whole.priority, whole.tenant, whole.hints)
+        who = (whole.priority, whole.tenant, whole.hints, whole.principal, whole.weight)
+        return Request(whole.id, whole.model, tensors, version, None, until, *who)
 
     def take(self, run: Run, rows: Sequence[Row]) -> None:
         """Takes what it waits for from a run's rows."""
