@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import msgspec
 
@@ -130,3 +130,18 @@ class Models(Protocol):
 
     @property
     def draining(self) -> bool: ...
+
+
+class PublicName(msgspec.Struct, frozen=True):
+    """A name that is not a model's own: an alias, or a route, with the names of the models behind it."""
+
+    name: str
+    kind: Literal["alias", "route"]
+    models: tuple[str, ...] = ()
+
+
+class Catalog(Models, Protocol):
+    """All served models, and the other names that they are asked under."""
+
+    def public(self) -> Iterable[PublicName]:
+        """The names that are not models' own."""

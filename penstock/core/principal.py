@@ -30,6 +30,8 @@ class Principal(msgspec.Struct, frozen=True):
 
 ANYBODY = Principal()
 """The caller where no keys are asked for."""
+NOBODY = Principal(verbs=frozenset(), routes=frozenset())
+"""A caller without a key where keys are asked for: it may only look whether the server lives."""
 
 
 class Guard(Protocol):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from penstock.core.errors import BadInput
-from penstock.core.model import Models, ModelView
+from penstock.core.model import Models, ModelView, PublicName
 from penstock.core.reply import Reply
 from penstock.core.request import Handler, Request
 
@@ -40,6 +40,10 @@ class Names:
     def all(self) -> list[ModelView]:
         """Every served version."""
         return list(self._models.all())
+
+    def public(self) -> list[PublicName]:
+        """Every alias."""
+        return [PublicName(alias, "alias", (target,)) for alias, target in self._aliases.items()]
 
     @property
     def draining(self) -> bool:
