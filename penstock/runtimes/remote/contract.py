@@ -3,13 +3,14 @@ clock."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any, ClassVar, Literal, Protocol
+from collections.abc import Mapping, Sequence
+from typing import Any, ClassVar, Literal, NamedTuple, Protocol
 
 import msgspec
 
 from penstock.core.errors import PenstockError
 from penstock.core.generation import Event, Generated, Generation
+from penstock.core.tensors import Array
 
 Framing = Literal["sse", "ndjson", "aws", "json"]
 """How a reply's body is cut into messages: server-sent events, JSON lines, AWS event stream, or one JSON document."""
@@ -55,6 +56,8 @@ class RemoteModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Calls at once; more wait."""
     queue_size: int = 1024
     """Requests that may wait; more are refused."""
+    stream: bool = True
+    """Ask for answers piece by piece, so that silence is noticed early; false: whole, for providers that cannot."""
 
 
 class HttpCall(msgspec.Struct, frozen=True):
@@ -76,6 +79,31 @@ class Reader(Protocol):
 
     def end(self) -> Sequence[Event | Generated | PenstockError]:
         """What is left when the body has ended: `Generated` where that was its proper end, else `ProviderFailed`."""
+
+
+class Message(NamedTuple):
+    """One message of a reply's body. `event`: its name, where the framing has names."""
+
+    data: bytes
+    event: str = ""
+
+
+class Frames(Protocol):
+    """Cuts the bytes of one reply's body into messages; one per call. For "aws" it is `bedrock_frames.AwsFrames`."""
+
+    def feed(self, data: bytes) -> list[Message]:
+        """The messages that are whole now. Raises `ProviderFailed` for bytes that are none, or too many."""
+
+    def end(self) -> list[Message]:
+        """What is left when the body has ended."""
+
+
+class Signer(Protocol):
+    """Signs calls. For "aws" it is `bedrock_signing.AwsSigner`, made with the `RemoteModel`."""
+
+    def headers(self, call: HttpCall) -> Mapping[str, str]:
+        """All headers to send with a call, those of the call among them. Called in a thread: it may wait for
+        credentials. Raises `ProviderRefused` where there are none."""
 
 
 class Dialect(Protocol):
@@ -102,8 +130,8 @@ class Dialect(Protocol):
     def embed(self, texts: Sequence[str], model: RemoteModel) -> HttpCall:
         """The call for embeddings. Raises `BadInput` where there are none."""
 
-    def embeddings(self, body: bytes, count: int) -> tuple[list[list[float]], int]:
-        """Embeddings in order and prompt tokens, of a reply's body. Raises `ProviderFailed`."""
+    def embeddings(self, body: bytes, count: int) -> tuple[Sequence[Sequence[float] | Array], int]:
+        """Embeddings in order (lists or FP32 arrays) and prompt tokens, of a reply's body. Raises `ProviderFailed`."""
 
     def failure(self, status: int, headers: dict[str, str], body: bytes) -> PenstockError:
         """The error of a reply that is none: 429 with its Retry-After, 5xx, 4xx; never with a key in it."""
