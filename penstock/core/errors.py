@@ -3,6 +3,8 @@
     PenstockError
     ├── BadInput                400  INVALID_ARGUMENT     the request itself is wrong
     │   ├── ContextExceeded     400  INVALID_ARGUMENT     prompt and answer do not fit the model's context
+    │   ├── NotOffered          400  INVALID_ARGUMENT     this model cannot do what is asked; another may
+    │   ├── ContentFiltered     400  INVALID_ARGUMENT     a provider's safety filter withheld the answer
     │   ├── BadRows             400  INVALID_ARGUMENT     some rows of a batch are (inside; callers get BadInput)
     │   ├── SlowClient          408  DEADLINE_EXCEEDED    head or body came too slowly
     │   ├── TooLarge            413  RESOURCE_EXHAUSTED   a body, tensor or list over its limit
@@ -94,6 +96,18 @@ class ContextExceeded(BadInput):
     """The prompt, or the prompt and the answer asked for, are longer than the model's context."""
 
     code = "context_length_exceeded"
+
+
+class NotOffered(BadInput):
+    """This model cannot do what the request asks for; another one may."""
+
+    code = "not_offered"
+
+
+class ContentFiltered(BadInput):
+    """A provider's safety filter stopped the prompt or the answer; another model may answer."""
+
+    code = "content_filter"
 
 
 class SlowClient(BadInput):

@@ -109,14 +109,21 @@ class Signer(Protocol):
 class Dialect(Protocol):
     """One provider's wire format, for one model.
 
-    `variables`: where its key usually is in the environment, the first that is set counts; () where keys are found in
-    another way. `counts`: whether it has a call that counts tokens; `generate` then takes a `Generation.count_only`.
-    `texts_at_once`: the most texts of one call for embeddings.
+    `variables`: where its key usually is in the environment, the first that is set counts. Where a call says how it is
+    signed, there need not be one.
     """
 
     variables: ClassVar[tuple[str, ...]]
-    counts: ClassVar[bool]
-    texts_at_once: ClassVar[int]
+
+    def settle(self, model: RemoteModel) -> RemoteModel:
+        """The settings with what the environment says besides (a region), once, before serving. Raises `ConfigError`
+        for what the provider does not have."""
+
+    def counts(self, model: RemoteModel) -> bool:
+        """Whether there is a call that counts tokens; `generate` then takes a `Generation.count_only`."""
+
+    def texts_at_once(self, model: RemoteModel) -> int:
+        """The most texts of one call for embeddings."""
 
     def authorize(self, key: str) -> dict[str, str]:
         """The headers that carry the key."""
