@@ -16,4 +16,9 @@ class StateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     redis: str = ""
     """"redis://host:port/0", where several servers share limits and kept answers (default: each has its own)."""
     retention_days: Annotated[int, msgspec.Meta(ge=1)] = 400
-    """How long the ledger keeps requests."""
+    """How long the ledger keeps what requests cost."""
+    details_days: Annotated[int, msgspec.Meta(ge=1)] = 30
+    """How long it keeps a row for each of them; older ones are summed by the hour, tenant, route, model and outcome."""
+    rows_per_minute: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 3000
+    """Requests of a minute, of a route or with tokens, that get a row each, and a tenth of it of others; what comes
+    beyond is summed by the minute (0: only sums are kept, and feedback finds no request)."""

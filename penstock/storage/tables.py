@@ -76,11 +76,13 @@ requests = Table(
     Column("busy_s", Double, nullable=False),
     Column("cost", Double),
     Column("premium", Double),
+    Column("count", _Number, nullable=False, server_default="1"),
     Index("penstock_requests_at", "at"),
     Index("penstock_requests_tenant_at", "tenant", "at"),
     Index("penstock_requests_id", "id"),
 )
-"""The ledger: one row per request, by the names of `core.ledger.Entry`. Clients may choose ids, so they repeat."""
+"""The ledger: one row per request, by the names of `core.ledger.Entry`. Clients may choose ids, so they repeat.
+`count`: for how many requests a row stands; one without an id is a sum of several, and all its amounts are too."""
 
 feedback = Table(
     "penstock_feedback",
