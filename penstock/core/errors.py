@@ -34,6 +34,7 @@
     │   ├── WorkerLost          503  UNAVAILABLE          the worker died under the request
     │   └── CrashLooping        503  UNAVAILABLE          the model's workers keep dying
     ├── DeadlineExceeded        504  DEADLINE_EXCEEDED    the time given has passed
+    ├── NotCached               504  NOT_FOUND            no kept answer, and the caller wants no other
     └── SetupError              (exit status 2)           before serving: files and settings
         ├── ConfigError         a setting is wrong; names file, line and nearest key
         ├── ModelFileError      a model file cannot be loaded; says why
@@ -282,6 +283,12 @@ class DeadlineExceeded(PenstockError):
     """The time that the request was given has passed."""
 
     status, grpc, code, may_retry = 504, "DEADLINE_EXCEEDED", "deadline_exceeded", True
+
+
+class NotCached(PenstockError):
+    """The caller wants a kept answer or none (Cache-Control: only-if-cached), and there is none."""
+
+    status, grpc, code, may_retry = 504, "NOT_FOUND", "not_cached", True
 
 
 class SetupError(PenstockError):
