@@ -59,7 +59,7 @@ class SseFrames:
     def _plain(self, data: bytes) -> bytes:
         """With LF at the end of lines; a CRLF may be cut in the middle."""
         if self._cr and data.startswith(b"\n"):
-            data = data[1:]
+            data, self._cr = data[1:], False
         if data:
             self._cr = data.endswith(b"\r")
         return data.replace(b"\r\n", b"\n").replace(b"\r", b"\n")
