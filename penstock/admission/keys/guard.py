@@ -1,0 +1,124 @@
+"""Who may come in: asks every request for a key, once there is one."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import time
+from collections.abc import Collection
+
+from penstock.admission.keys import secret
+from penstock.admission.keys.follower import Follower
+from penstock.admission.keys.key import DEFAULT_VERBS, INTERNAL, INTERNAL_ID
+from penstock.admission.keys.presented import presented
+from penstock.admission.keys.ring import Held, Ring
+from penstock.admission.keys.settings import KeySettings
+from penstock.admission.keys.store import KeyStore
+from penstock.core.errors import ConfigError, Forbidden, PenstockError, SetupError, Unauthenticated
+from penstock.core.principal import ANYBODY, Principal, Verb
+from penstock.telemetry.logs import logger
+
+log = logger("admission")
+
+
+class KeyGuard:
+    """Implements `core.principal.Guard` over the keys of a store (None: nothing is kept, so there are no keys).
+
+    `public`: other machines reach the server; without keys it then does not start, unless `open` says that anybody may
+    come in. `inner`: names of models that other models of this server call, with `internal_key`.
+    """
+
+    def __init__(
+        self,
+        store: KeyStore | None,
+        public: bool,
+        *,
+        open: bool = False,
+        inner: Collection[str] = (),
+        settings: KeySettings | None = None,
+    ):
+        settings = settings or KeySettings()
+        made = secret.new(INTERNAL_ID)
+        self.internal_key = made.text
+        verbs = frozenset(DEFAULT_VERBS)
+        self._inner = Held(Principal(INTERNAL, INTERNAL_ID, verbs, frozenset(inner)), made.digest)
+        self._store = store
+        self._follower = None if store is None else Follower(store, settings.refresh_s, self._take)
+        self._public, self._open, self._required = public, open, settings.required
+        self._ring: Ring | None = None
+        self._refusals, self._said_at = 0, -math.inf
+
+    @property
+    def asks(self) -> bool:
+        """Whether requests need a key. Once they do, they do until the server ends, whatever becomes of the keys."""
+        return self._ring is not None
+
+    def admit(self, headers: dict[bytes, bytes], verb: Verb) -> Principal:
+        """The caller. Raises `Unauthenticated` without a good key, `Forbidden` when the key does not allow the verb."""
+        ring, follower = self._ring, self._follower
+        if ring is None or follower is None or verb == "none":
+            return ANYBODY
+        try:
+            principal = ring.principal(presented(headers), time.time())
+        except Unauthenticated as error:
+            self._refused(error)
+            raise
+        if verb not in principal.verbs:
+            raise Forbidden(f"the API key does not allow this: it lacks the verb {verb!r}")
+        follower.used.add(principal.key)
+        return principal
+
+    def _refused(self, error: Unauthenticated) -> None:
+        """Says at most once a second that keys are refused, and why; never the key."""
+        why, error.detail = error.detail or "none, or several", None
+        self._refusals += 1
+        now = time.monotonic()
+        if now - self._said_at >= 1.0:
+            log.warning("key_refused", key=why, requests=self._refusals)
+            self._said_at, self._refusals = now, 0
+
+    def _take(self, held: list[Held]) -> None:
+        """The keys have changed."""
+        if self._ring is None:
+            log.info("keys_asked_for", keys=len(held))
+        self._ring = Ring([*held, self._inner])
+
+    # --- life
+
+    async def start(self) -> None:
+        """Reads the keys, and goes on following them. Raises `ConfigError` where the server must not be without any,
+        and when the database cannot be read."""
+        if self._follower is not None:
+            await asyncio.to_thread(self._first, self._follower)
+        if self._ring is None:
+            self._without()
+        if self._follower is not None:
+            self._follower.start()
+
+    async def stop(self) -> None:
+        """Follows no more."""
+        if self._follower is not None:
+            await asyncio.to_thread(self._follower.stop)
+
+    def _first(self, follower: Follower) -> None:
+        try:
+            follower.read()
+        except SetupError:
+            raise
+        except PenstockError as error:
+            where = "" if self._store is None else self._store.shown
+            why = error.detail or error.message
+            raise ConfigError(f"the API keys cannot be read from {where}: {why}") from error
+
+    def _without(self) -> None:
+        """Lets the server be without keys, or does not."""
+        make = "make one with: penstock keys create TENANT"
+        if self._required:
+            raise ConfigError(f"there is no API key, and the settings require one; {make}")
+        if self._public and not self._open:
+            raise ConfigError(
+                "there is no API key, and other machines could reach this server: anybody could use it; "
+                f"{make}; or serve on 127.0.0.1, or allow it knowingly with http.open: true"
+            )
+        if self._public:
+            log.warning("open_to_anybody", reason="http.open is set, and there are no API keys")
