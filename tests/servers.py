@@ -144,7 +144,7 @@ def serving(
     """A server with these arguments; `before` runs in the child before it starts."""
     with tempfile.TemporaryDirectory() as folder:
         log = Path(folder) / "log"
-        environment = {**os.environ, "PYTHONWARNINGS": "default"}
+        environment = {**os.environ, "PYTHONWARNINGS": "default", "XDG_STATE_HOME": folder}
         command = [*COMMAND, *arguments, "--port", "0", "--json", "--log-format", "json"]
         with log.open("wb") as errors:
             process = subprocess.Popen(
