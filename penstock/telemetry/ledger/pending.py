@@ -1,0 +1,64 @@
+"""What waits to be written, within bounds. Pure."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+from itertools import islice
+from typing import Any
+
+import msgspec
+
+from penstock.core.ledger import Entry, Feedback
+from penstock.telemetry.ledger.details import Details
+from penstock.telemetry.ledger.sums import Sums
+
+ROWS = 20_000
+"""Rows that may wait while the database is away; what comes then is summed, so that no amount is lost."""
+SCORES = 20_000
+"""Feedback that may wait."""
+
+
+class Pending:
+    """Rows, sums and feedback. `lost`: feedback that found no room."""
+
+    def __init__(self, rows_per_minute: int):
+        self.rows: deque[Entry] = deque()
+        self.scores: deque[Feedback] = deque()
+        self.sums = Sums()
+        self.lost = 0
+        self._details = Details(rows_per_minute)
+
+    def __len__(self) -> int:
+        return len(self.rows) + len(self.scores) + len(self.sums)
+
+    def add(self, things: Iterable[Entry | Feedback]) -> None:
+        """Takes what was recorded."""
+        for thing in things:
+            if isinstance(thing, Feedback):
+                self._score(thing)
+            elif self._details.wanted(thing) and len(self.rows) < ROWS:
+                self.rows.append(thing)
+            else:
+                self.sums.add(thing)
+
+    def _score(self, feedback: Feedback) -> None:
+        if len(self.scores) < SCORES:
+            self.scores.append(feedback)
+        else:
+            self.lost += 1
+
+    def first_rows(self, count: int) -> list[dict[str, Any]]:
+        """The oldest rows, as they are written; they stay until `written`."""
+        return [msgspec.structs.asdict(entry) | {"count": 1} for entry in islice(self.rows, count)]
+
+    def first_scores(self, count: int) -> list[dict[str, Any]]:
+        """The oldest feedback, as it is written; it stays until `written`."""
+        return [msgspec.structs.asdict(feedback) for feedback in islice(self.scores, count)]
+
+    def written(self, rows: int = 0, scores: int = 0) -> None:
+        """The oldest are in the database."""
+        for _ in range(rows):
+            self.rows.popleft()
+        for _ in range(scores):
+            self.scores.popleft()

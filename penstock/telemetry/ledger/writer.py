@@ -1,0 +1,184 @@
+"""The ledger's hot side: entries are appended on the event loop, and a thread writes them in batches."""
+
+from __future__ import annotations
+
+import asyncio
+import math
+import threading
+import time
+from collections import deque
+
+from penstock.core.errors import PenstockError
+from penstock.core.ledger import Entry, Feedback
+from penstock.storage.contract import StateSettings
+from penstock.storage.database import Database
+from penstock.telemetry.ledger.pending import Pending
+from penstock.telemetry.logs import logger
+
+log = logger("telemetry")
+CAPACITY = 200_000
+"""Entries that may wait for the thread; at 20,000 a second it would have to be away for ten."""
+GATHER_S = 0.5
+"""Entries are gathered for so long before they are written."""
+CHUNK, ROWS, BREATH_S = 64, 100, 0.001
+"""Entries that the thread looks at, rows that it writes, and how long it then leaves the interpreter to the loop."""
+AWAY_S = (1.0, 30.0)
+"""The first and the longest pause before a database that does not answer is asked again."""
+TIDY_S = 3600.0
+"""How often old rows are summed or removed."""
+
+
+class LedgerWriter:
+    """Never waits and never raises on the event loop. A database that is away loses nothing that costs: rows wait, then
+    sums. The thread begins with the first entry, and imports SQLAlchemy then, not before.
+
+    `written`: rows so far; `lost`: entries that found no room; `up`: whether the last write succeeded.
+    """
+
+    def __init__(self, database: Database, settings: StateSettings):
+        self.written = 0
+        self.lost = 0
+        self.up = True
+        self._database = database
+        self._settings = settings
+        self._queue: deque[Entry | Feedback] = deque()
+        self._pending = Pending(settings.rows_per_minute)
+        self._wake = threading.Event()
+        self._stop = threading.Event()
+        self._asleep = True
+        self._thread: threading.Thread | None = None
+        self._retry_at = -math.inf
+        self._pause = AWAY_S[0]
+        self._tidy_at = time.monotonic() + GATHER_S
+
+    def record(self, entry: Entry) -> None:
+        """Takes an entry."""
+        self._take(entry)
+
+    def feedback(self, feedback: Feedback) -> None:
+        """Takes a score."""
+        self._take(feedback)
+
+    def _take(self, thing: Entry | Feedback) -> None:
+        if len(self._queue) < CAPACITY:
+            self._queue.append(thing)
+        else:
+            self.lost += 1
+        if self._asleep:
+            self._rouse()
+
+    @property
+    def waiting(self) -> int:
+        """Entries, rows and sums that are not written yet."""
+        return len(self._queue) + len(self._pending)
+
+    async def stop(self, within_s: float = 10.0) -> None:
+        """Writes what is left, and ends; says what could not be written in time."""
+        self._stop.set()
+        self._wake.set()
+        if self._thread is not None:
+            await asyncio.to_thread(self._thread.join, within_s)
+        if self.waiting:
+            log.error("ledger_lost", waiting=self.waiting, reason="the database did not take them before the end")
+
+    def _rouse(self) -> None:
+        self._asleep = False
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._run, name="ledger", daemon=True)
+            self._thread.start()
+        self._wake.set()
+
+    # --- the thread
+
+    def _run(self) -> None:
+        while not self._stop.is_set():
+            self._sleep()
+            self._stop.wait(GATHER_S)
+            self._work(last=False)
+        self._retry_at = -math.inf
+        self._work(last=True)
+
+    def _sleep(self) -> None:
+        """Until there is something to do."""
+        self._wake.clear()
+        self._asleep = True
+        if not self._queue:
+            self._wake.wait(self._due())
+        self._asleep = False
+
+    def _due(self) -> float:
+        """Seconds until something has to be done without a new entry."""
+        now = time.monotonic()
+        if len(self._pending.rows) or len(self._pending.scores):
+            return max(0.0, self._retry_at - now)
+        until = self._tidy_at - now
+        if len(self._pending.sums):
+            until = min(until, 60 - time.time() % 60)
+        return max(0.0, until)
+
+    def _work(self, *, last: bool) -> None:
+        try:
+            self._drain(last=last)
+            if time.monotonic() >= self._retry_at:
+                self._write(last=last)
+                if time.monotonic() >= self._tidy_at and not last:
+                    self._tidy()
+                self._back()
+        except (PenstockError, OSError) as error:
+            self._away(error)
+        except Exception as error:
+            log.exception("bug", where="ledger")
+            self._away(error)
+
+    def _drain(self, *, last: bool) -> None:
+        """Looks through what was recorded, a little at a time: the loop must never wait for this thread."""
+        queue = self._queue
+        while queue:
+            self._pending.add([queue.popleft() for _ in range(min(CHUNK, len(queue)))])
+            if not last:
+                time.sleep(BREATH_S)
+
+    def _write(self, *, last: bool) -> None:
+        from penstock.telemetry.ledger.inserting import write
+
+        pending = self._pending
+        while pending.rows or pending.scores:
+            rows, scores = pending.first_rows(ROWS), pending.first_scores(ROWS)
+            write(self._database, rows, scores)
+            pending.written(len(rows), len(scores))
+            self.written += len(rows)
+            time.sleep(0 if last else BREATH_S)
+        self._write_sums(math.inf if last else time.time() // 60 * 60)
+
+    def _write_sums(self, before: float) -> None:
+        """The sums of minutes that are over."""
+        from penstock.telemetry.ledger.inserting import write
+
+        sums = self._pending.sums.take(before)
+        try:
+            while sums:
+                write(self._database, sums[:ROWS], [])
+                self.written += len(sums[:ROWS])
+                del sums[:ROWS]
+        finally:
+            self._pending.sums.put(sums)
+
+    def _tidy(self) -> None:
+        from penstock.telemetry.ledger.tidying import tidy
+
+        tidy(self._database, self._settings, time.time())
+        self._tidy_at = time.monotonic() + TIDY_S
+
+    def _back(self) -> None:
+        if not self.up:
+            log.info("ledger_back", lost=self.lost + self._pending.lost)
+        self.up = True
+        self._retry_at, self._pause = -math.inf, AWAY_S[0]
+
+    def _away(self, error: Exception) -> None:
+        if self.up:
+            why = getattr(error, "detail", None) or str(error)
+            log.error("ledger_away", reason=why, does="keeps rows in memory, then sums, and tries again")
+        self.up = False
+        self._retry_at = time.monotonic() + self._pause
+        self._pause = min(AWAY_S[1], 2 * self._pause)

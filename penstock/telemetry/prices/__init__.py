@@ -1,0 +1,1 @@
+"""What answers cost: the public price list, one's own prices, and this machine's."""
