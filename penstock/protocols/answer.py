@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from typing import Any
 
 from penstock.core.clock import Clock
@@ -11,7 +10,7 @@ from penstock.core.errors import BadInput
 from penstock.core.model import ModelView
 from penstock.core.reply import Meta
 from penstock.core.tensors import Tensors
-from penstock.protocols.http.message import Headers, HttpRequest
+from penstock.protocols.http.message import Headers
 from penstock.protocols.texts import truncated_rows
 
 MAX_TIMEOUT_MS = 86_400_000.0
@@ -62,13 +61,6 @@ def priority_of(priority: int | None) -> int:
     if not 0 < priority <= MAX_PRIORITY:
         raise BadInput(f"priority must be between 0 and {MAX_PRIORITY}, got {priority}")
     return priority - 1
-
-
-def tenant_of(http: HttpRequest) -> str | None:
-    """Who asks, for fair shares: a digest of the API key that came with the request, never the key itself; None
-    without one. Whether the key is any good is not decided here."""
-    key = http.headers.get(b"authorization") or http.headers.get(b"x-api-key")
-    return None if not key else hashlib.blake2b(key, digest_size=12).hexdigest()
 
 
 def chosen(outputs: Tensors, names: tuple[str, ...] | None) -> Tensors:

@@ -7,41 +7,43 @@ from collections.abc import Coroutine
 from typing import Any
 
 from penstock.core.errors import Draining, Forbidden
-from penstock.core.model import Lifecycle, Models, ModelView, State
+from penstock.core.model import Catalog, Lifecycle, ModelView, State
+from penstock.core.principal import Principal
 from penstock.protocols.tasks import going_on
 
 
 class Loads:
     """`lifecycle`: None where clients may not change what is loaded."""
 
-    def __init__(self, lifecycle: Lifecycle | None, models: Models):
+    def __init__(self, lifecycle: Lifecycle | None, models: Catalog):
         self._lifecycle = lifecycle
         self._models = models
         self._under_way: dict[asyncio.Task[None], str] = {}
 
-    @property
-    def allowed(self) -> bool:
-        """Whether clients may load and unload."""
-        return self._lifecycle is not None
+    def allowed(self, principal: Principal) -> bool:
+        """Whether a client may load and unload."""
+        return self._lifecycle is not None and "manage" in principal.verbs
 
-    async def load(self, name: str) -> None:
+    async def load(self, name: str, principal: Principal) -> None:
         """Loads a model and waits for it. Raises `Forbidden`, `Draining`, and whatever a `Lifecycle` does."""
         if self._models.draining:
             raise Draining("the server is stopping, and loads no models; send the request elsewhere")
-        await self._task(name, self._lifecycle_or_refusal().load(name))
+        await self._task(name, self._lifecycle_for(principal).load(name))
 
-    async def unload(self, name: str) -> None:
+    async def unload(self, name: str, principal: Principal) -> None:
         """Unloads a model, once it has finished what it accepted. Raises likewise."""
-        await self._task(name, self._lifecycle_or_refusal().unload(name))
+        await self._task(name, self._lifecycle_for(principal).unload(name))
 
-    async def at_hand(self, view: ModelView) -> None:
+    async def at_hand(self, view: ModelView, principal: Principal) -> None:
         """Loads a model that was unloaded, where that is allowed; while it is on its way up or down for another client,
         this one waits too. Raises `Unavailable` when it cannot be loaded."""
         away = view.state in (State.UNLOADED, State.DRAINING) or view.spec.name in self._under_way.values()
-        if self.allowed and away:
-            await self.load(view.spec.name)
+        if away and self.allowed(principal):
+            await self.load(view.spec.name, principal)
 
-    def _lifecycle_or_refusal(self) -> Lifecycle:
+    def _lifecycle_for(self, principal: Principal) -> Lifecycle:
+        if "manage" not in principal.verbs:
+            raise Forbidden("this key may not load and unload models; that takes the verb manage")
         if self._lifecycle is None:
             raise Forbidden("clients of this server may not load and unload models; http.lifecycle: true allows it")
         return self._lifecycle

@@ -8,10 +8,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from penstock.core.model import Models
+from penstock.core.model import Catalog, PublicName
 from penstock.protocols.answer import about
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
+from penstock.protocols.visible import visible
 
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -19,19 +20,19 @@ METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 class Operations:
     """`metrics` renders the Prometheus page."""
 
-    def __init__(self, models: Models, metrics: Callable[[], bytes], version: str):
+    def __init__(self, models: Catalog, metrics: Callable[[], bytes], version: str):
         self._models = models
         self._metrics = metrics
         self._version = version
 
     def mount(self, routes: Routes) -> None:
         """Adds the paths."""
-        routes.add("GET", "/livez", self.live)
-        routes.add("GET", "/readyz", self.ready)
-        routes.add("GET", "/health", self.health)
-        routes.add("GET", "/metrics", self.metrics)
-        routes.add("GET", "/models", self.models)
-        routes.add("GET", "/models/{}", self.model)
+        routes.add("GET", "/livez", self.live, "none")
+        routes.add("GET", "/readyz", self.ready, "none")
+        routes.add("GET", "/health", self.health, "none")
+        routes.add("GET", "/metrics", self.metrics, "metrics")
+        routes.add("GET", "/models", self.models, "read")
+        routes.add("GET", "/models/{}", self.model, "read")
 
     async def live(self, http: HttpRequest) -> HttpResponse:
         """GET /livez: the process answers."""
@@ -39,14 +40,17 @@ class Operations:
 
     async def ready(self, http: HttpRequest) -> HttpResponse:
         """GET /readyz: 200 when every model takes requests and the server is not stopping."""
-        waiting = [m.spec.name for m in self._models.all() if not m.state.settled]
-        ready = not waiting and not self._models.draining
+        ready, seen = self._is_ready(), visible(self._models, http.principal).all()
+        waiting = [view.spec.name for view in seen if not view.state.settled]
         return _json({"ready": ready, "draining": self._models.draining, "not_ready": waiting}, 200 if ready else 503)
 
+    def _is_ready(self) -> bool:
+        return not self._models.draining and all(view.state.settled for view in self._models.all())
+
     async def health(self, http: HttpRequest) -> HttpResponse:
-        """GET /health: every model's state, for people; 503 when one is not ready."""
-        models = [_described(model) for model in self._models.all()]
-        ready = all(m["state"].settled for m in models) and not self._models.draining
+        """GET /health: every model's state, for people who may see it; 503 when one is not ready."""
+        models = [_described(model) for model in visible(self._models, http.principal).all()]
+        ready = self._is_ready()
         status = "draining" if self._models.draining else "ok" if ready else "degraded"
         return _json({"status": status, "version": self._version, "models": models}, 200 if ready else 503)
 
@@ -56,11 +60,13 @@ class Operations:
 
     async def model(self, http: HttpRequest, name: str) -> HttpResponse:
         """GET /models/{name}: what it takes and gives, and how to ask it."""
-        return _json(_usage(self._models.find(name)))
+        return _json(_usage(visible(self._models, http.principal).find(name)))
 
     async def models(self, http: HttpRequest) -> HttpResponse:
         """GET /models: what is served."""
-        return _json({"models": [_described(model) for model in self._models.all()]})
+        models = visible(self._models, http.principal)
+        names = [_named(public, models.find(public.name)) for public in models.public()]
+        return _json({"models": [_described(model) for model in models.all()], "names": names})
 
 
 def _usage(model: Any) -> dict[str, Any]:
@@ -74,6 +80,11 @@ def _usage(model: Any) -> dict[str, Any]:
         "predict": f"/models/{quote(model.spec.name)}/predict",
         "example": {"inputs": model.spec.example} if model.spec.example else None,
     }
+
+
+def _named(public: PublicName, model: Any) -> dict[str, Any]:
+    """An alias or a route, and the state of what it leads to."""
+    return {"name": public.name, "kind": public.kind, "state": model.state, "reason": model.reason}
 
 
 def _described(model: Any) -> dict[str, Any]:

@@ -7,9 +7,9 @@ import msgspec
 from penstock.core.clock import Clock
 from penstock.core.errors import BadInput, Loading, NotFound, PenstockError
 from penstock.core.language import GENERATION
-from penstock.core.model import Models
+from penstock.core.model import Catalog
 from penstock.core.reply import Meta
-from penstock.core.request import Handler, Request
+from penstock.core.request import Handler
 from penstock.core.rows import rows_to_tensors, tensors_to_rows
 from penstock.core.signature import Signature
 from penstock.core.tensors import Tensor, Tensors
@@ -17,10 +17,12 @@ from penstock.core.text import TRUNCATE
 from penstock.protocols import json_arrays
 from penstock.protocols.answer import chosen, deadline_of, priority_of, reply_headers
 from penstock.protocols.aside import HEAVY, aside
+from penstock.protocols.asking import request_of
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.json_tensors import array_of, check_size, decode_any, texts_of
 from penstock.protocols.texts import takes_truncation, text_tensor, with_truncation
+from penstock.protocols.visible import visible
 
 
 class PredictRequest(msgspec.Struct, forbid_unknown_fields=True, gc=False):
@@ -42,20 +44,20 @@ _decoder = msgspec.json.Decoder(PredictRequest)
 class Predict:
     """Translates to and from the path, and nothing else."""
 
-    def __init__(self, handler: Handler, models: Models, clock: Clock):
+    def __init__(self, handler: Handler, models: Catalog, clock: Clock):
         self._handler = handler
         self._models = models
         self._clock = clock
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's paths."""
-        routes.add("POST", "/predict", self.predict_only)
-        routes.add("POST", "/models/{}/predict", self.predict)
-        routes.add("POST", "/models/{}/versions/{}/predict", self.predict)
+        routes.add("POST", "/predict", self.predict_only, "infer")
+        routes.add("POST", "/models/{}/predict", self.predict, "infer")
+        routes.add("POST", "/models/{}/versions/{}/predict", self.predict, "infer")
 
     async def predict_only(self, http: HttpRequest) -> HttpResponse:
         """POST /predict, when exactly one model is served."""
-        served = list(self._models.all())
+        served = list(visible(self._models, http.principal).all())
         rows = [m for m in served if m.signature is None or m.signature.task != GENERATION]
         names = list(dict.fromkeys(model.spec.name for model in rows or served))
         if not names:
@@ -67,7 +69,7 @@ class Predict:
 
     async def predict(self, http: HttpRequest, name: str, version: str | None = None) -> HttpResponse:
         """POST /models/{name}/predict"""
-        model = self._models.find(name, version)
+        model = visible(self._models, http.principal).find(name, version)
         signature = model.signature
         if signature is None:
             raise Loading("the model is loading; try again shortly")
@@ -77,8 +79,8 @@ class Predict:
             message, tensors = await aside(read, http.body, signature)
         else:
             message, tensors = read(http.body, signature)
-        request = Request(
-            http.id,
+        request = request_of(
+            http,
             name,
             tensors,
             version,

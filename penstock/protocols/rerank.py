@@ -10,12 +10,13 @@ import numpy as np
 
 from penstock.core.clock import Clock
 from penstock.core.errors import TooLarge
-from penstock.core.model import Models
-from penstock.core.request import Handler, Request
+from penstock.core.model import Catalog
+from penstock.core.request import Handler
 from penstock.core.tensors import Tensor, Tensors, object_array
 from penstock.core.text import PAIR, SCORE, TEXT
 from penstock.protocols.answer import deadline_of, priority_of, reply_headers
 from penstock.protocols.aside import HEAVY, aside
+from penstock.protocols.asking import request_of
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.json_arrays import encode
@@ -29,6 +30,7 @@ from penstock.protocols.texts import (
     truncated_rows,
     with_truncation,
 )
+from penstock.protocols.visible import visible
 
 FIELDS = {
     "query": "a text",
@@ -75,7 +77,7 @@ _decoder = msgspec.json.Decoder(RerankRequest)
 class Rerank:
     """Translates to and from the path, and nothing else."""
 
-    def __init__(self, handler: Handler, models: Models, clock: Clock):
+    def __init__(self, handler: Handler, models: Catalog, clock: Clock):
         self._handler = handler
         self._models = models
         self._clock = clock
@@ -83,7 +85,7 @@ class Rerank:
     def mount(self, routes: Routes) -> None:
         """Adds the door's paths."""
         for path in PATHS:
-            routes.add("POST", path, self.rerank)
+            routes.add("POST", path, self.rerank, "infer")
 
     async def rerank(self, http: HttpRequest) -> HttpResponse:
         """POST /v1/rerank, and where other clients look for it."""
@@ -91,10 +93,11 @@ class Rerank:
             message, tensors = await aside(read_request, http.body)
         else:
             message, tensors = read_request(http.body)
-        model = named_or_only(self._models, message.model, "reranking")
-        signature_for(self._models, model, "reranking")
+        models = visible(self._models, http.principal)
+        model = named_or_only(models, message.model, "reranking")
+        signature_for(models, model, "reranking")
         deadline, priority = deadline_of(message.timeout_ms, self._clock), priority_of(message.priority)
-        reply = await self._handler(Request(http.id, model, tensors, deadline=deadline, priority=priority))
+        reply = await self._handler(request_of(http, model, tensors, deadline=deadline, priority=priority))
         outputs = await reply
         body = msgspec.json.encode(answer(message, model, outputs) | {"id": http.id, "meta": _meta(http, outputs)})
         return HttpResponse(200, body, headers=reply_headers(reply.meta, outputs))

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.core.clock import StillClock
 from penstock.core.errors import UnknownModel
-from penstock.core.model import ModelSpec, ModelStats, State
+from penstock.core.model import ModelSpec, ModelStats, PublicName, State
+from penstock.core.principal import Guard
 from penstock.core.reply import Meta, Reply
 from penstock.core.request import Handler, Request
 from penstock.core.signature import Fit, Signature, TensorSpec
@@ -55,8 +56,10 @@ class Served:
 
     views: list[View]
     draining: bool = False
+    names: list[PublicName] = field(default_factory=list)
 
     def find(self, name: str, version: str | None = None) -> View:
+        name = next((public.models[0] for public in self.names if public.name == name), name)
         for view in self.views:
             if view.spec.name == name and version in (None, view.spec.version):
                 return view
@@ -64,6 +67,9 @@ class Served:
 
     def all(self) -> list[View]:
         return self.views
+
+    def public(self) -> list[PublicName]:
+        return self.names
 
 
 def view(name: str = "iris", signature: Signature | None = IRIS, **rest: Any) -> View:
@@ -112,11 +118,14 @@ class Doors:
         limits: HttpLimits = HttpLimits(),  # noqa: B008
         hosts: list[str] | None = None,
         handler: Handler | None = None,
+        guard: Guard | None = None,
+        names: Sequence[PublicName] = (),
     ):
         self.lifecycle = Calls()
-        self.models = Served(list(views) or [view()])
+        self.models = Served(list(views) or [view()], names=list(names))
         self.echo = Echo(self.models, answer)
-        routes, clock = Routes(), StillClock()
+        self.routes = routes = Routes()
+        clock = StillClock()
         Predict(handler or self.echo, self.models, clock).mount(routes)
         OipRest(handler or self.echo, self.models, clock, "9.9").mount(routes)
         OipRepository(self.models, self.lifecycle).mount(routes)
@@ -128,7 +137,7 @@ class Doors:
         Rerank(handler or self.echo, self.models, clock).mount(routes)
         Operations(self.models, lambda: b"metrics", "9.9").mount(routes)
         Docs(self.models, "9.9").mount(routes)
-        self.http = HttpApp(routes, limits, hosts=hosts)
+        self.http = HttpApp(routes, limits, hosts=hosts, guard=guard)
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> HttpResponse:
         """The response; header names are given with underscores."""

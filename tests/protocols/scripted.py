@@ -14,7 +14,8 @@ from typing import Any
 from penstock.core.errors import PenstockError, UnknownModel
 from penstock.core.generation import Event, Generated, Started, Stopped, Text, Usage
 from penstock.core.language import GENERATION
-from penstock.core.model import ModelSpec, ModelStats, State
+from penstock.core.model import ModelSpec, ModelStats, PublicName, State
+from penstock.core.principal import Guard
 from penstock.core.reply import Meta, Reply
 from penstock.core.request import Request
 from penstock.core.signature import Signature
@@ -73,10 +74,12 @@ class Served:
 
     draining = False
 
-    def __init__(self, views: Sequence[View]):
+    def __init__(self, views: Sequence[View], names: Sequence[PublicName] = ()):
         self.views = views
+        self.names = names
 
     def find(self, name: str, version: str | None = None) -> View:
+        name = next((public.models[0] for public in self.names if public.name == name), name)
         for view in self.views:
             if view.spec.name == name:
                 return view
@@ -84,6 +87,9 @@ class Served:
 
     def all(self) -> Sequence[View]:
         return self.views
+
+    def public(self) -> Sequence[PublicName]:
+        return self.names
 
 
 def llm(name: str = "tiny", **options: Any) -> View:
@@ -161,14 +167,16 @@ class Live:
 
 
 @contextmanager
-def live(mount: Callable[[Routes, Served], None], *views: View) -> Iterator[Live]:
+def live(
+    mount: Callable[[Routes, Served], None], *views: View, guard: Guard | None = None, names: Sequence[PublicName] = ()
+) -> Iterator[Live]:
     """Serves the doors that `mount` adds, in a thread of this process, until the end."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     routes, limits = Routes(), HttpLimits()
-    mount(routes, Served(views or [llm()]))
-    app = HttpApp(routes, limits, hosts=None)
+    mount(routes, Served(views or [llm()], names))
+    app = HttpApp(routes, limits, hosts=None, guard=guard)
     server = HttpServer(app, limits, app.refusal, lambda error: None)
 
     async def start() -> int:

@@ -31,21 +31,21 @@ async def other(http: HttpRequest, name: str = "") -> HttpResponse:
 @pytest.fixture
 def routes() -> Routes:
     routes = Routes()
-    routes.add("GET", "/", door)
-    routes.add("GET", "/models", door)
-    routes.add("POST", "/models/{}/predict", other)
-    routes.add("GET", "/models/stats", door)
-    routes.add("GET", "/models/{}", other)
+    routes.add("GET", "/", door, "read")
+    routes.add("GET", "/models", door, "read")
+    routes.add("POST", "/models/{}/predict", other, "read")
+    routes.add("GET", "/models/stats", door, "read")
+    routes.add("GET", "/models/{}", other, "read")
     return routes
 
 
 def test_paths_lead_to_doors_with_decoded_parameters(routes: Routes) -> None:
-    assert routes.find("GET", b"/") == (door, ())
-    assert routes.find("GET", b"/models") == (door, ())
-    assert routes.find("GET", b"/models/") == (door, ())
-    assert routes.find("GET", b"/models/stats") == (door, ())
-    assert routes.find("POST", b"/models/a%20b/predict") == (other, ("a b",))
-    assert routes.find("HEAD", b"/models/x") == (other, ("x",))
+    assert routes.find("GET", b"/") == (door, (), "read")
+    assert routes.find("GET", b"/models") == (door, (), "read")
+    assert routes.find("GET", b"/models/") == (door, (), "read")
+    assert routes.find("GET", b"/models/stats") == (door, (), "read")
+    assert routes.find("POST", b"/models/a%20b/predict") == (other, ("a b",), "read")
+    assert routes.find("HEAD", b"/models/x") == (other, ("x",), "read")
 
 
 @pytest.mark.parametrize(
@@ -70,16 +70,16 @@ def test_other_paths_are_not_found(routes: Routes, path: bytes) -> None:
 
 
 def test_braces_in_a_path_are_a_name_like_any_other(routes: Routes) -> None:
-    assert routes.find("GET", b"/models/{}") == (other, ("{}",))
+    assert routes.find("GET", b"/models/{}") == (other, ("{}",), "read")
 
 
 def test_an_encoded_slash_stays_inside_its_segment(routes: Routes) -> None:
-    assert routes.find("POST", b"/models/..%2f..%2fetc/predict") == (other, ("../../etc",))
+    assert routes.find("POST", b"/models/..%2f..%2fetc/predict") == (other, ("../../etc",), "read")
 
 
 def test_a_model_may_be_named_like_a_literal_segment(routes: Routes) -> None:
-    assert routes.find("POST", b"/models/stats/predict") == (other, ("stats",))
-    assert routes.find("GET", b"/models/stats") == (door, ())
+    assert routes.find("POST", b"/models/stats/predict") == (other, ("stats",), "read")
+    assert routes.find("GET", b"/models/stats") == (door, (), "read")
     with pytest.raises(NotFound):
         routes.find("GET", b"/models/stats/nothing")
 

@@ -10,7 +10,7 @@ import msgspec
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
 from penstock.core.generation import Generated, Generation
-from penstock.core.model import Models
+from penstock.core.model import Catalog
 from penstock.core.reply import Reply
 from penstock.core.request import Handler
 from penstock.protocols.anthropic.conversation import read_asked, read_counted
@@ -31,13 +31,13 @@ _T = TypeVar("_T", bound=CountRequest)
 class Anthropic:
     """Translates to and from the path, and nothing else."""
 
-    def __init__(self, handler: Handler, models: Models, clock: Clock):
+    def __init__(self, handler: Handler, models: Catalog, clock: Clock):
         self._asker = Asker(handler, models, clock)
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's paths."""
-        routes.add("POST", "/v1/messages", self.messages)
-        routes.add("POST", "/v1/messages/count_tokens", self.count_tokens)
+        routes.add("POST", "/v1/messages", self.messages, "infer")
+        routes.add("POST", "/v1/messages/count_tokens", self.count_tokens, "infer")
 
     async def messages(self, http: HttpRequest) -> HttpResponse:
         """POST /v1/messages"""

@@ -8,9 +8,10 @@ from importlib.resources import files
 
 import msgspec
 
-from penstock.core.model import Models
+from penstock.core.model import Catalog
 from penstock.protocols.http.message import Headers, HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
+from penstock.protocols.visible import visible
 
 HTML = b"text/html; charset=utf-8"
 HOME = b'{"docs":"docs","openapi":"openapi.json"}'
@@ -19,16 +20,16 @@ HOME = b'{"docs":"docs","openapi":"openapi.json"}'
 class Docs:
     """The page is the same for everyone; it draws itself from /openapi.json, and needs no network beyond."""
 
-    def __init__(self, models: Models, version: str):
+    def __init__(self, models: Catalog, version: str):
         self._models = models
         self._version = version
         self._page: tuple[bytes, Headers] | None = None
 
     def mount(self, routes: Routes) -> None:
         """Adds the paths."""
-        routes.add("GET", "/", self.home)
-        routes.add("GET", "/docs", self.docs)
-        routes.add("GET", "/openapi.json", self.openapi)
+        routes.add("GET", "/", self.home, "read")
+        routes.add("GET", "/docs", self.docs, "read")
+        routes.add("GET", "/openapi.json", self.openapi, "read")
 
     async def home(self, http: HttpRequest) -> HttpResponse:
         """GET /: the way to the page, also below a prefix. Browsers are sent there; others, which look whether somebody
@@ -49,7 +50,7 @@ class Docs:
         """GET /openapi.json"""
         from penstock.protocols.docs.openapi import document
 
-        body = msgspec.json.encode(document(self._models.all(), self._version))
+        body = msgspec.json.encode(document(visible(self._models, http.principal).all(), self._version))
         return HttpResponse(200, body, headers=[(b"cache-control", b"no-cache")])
 
 

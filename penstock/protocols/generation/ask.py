@@ -8,16 +8,18 @@ from typing import NamedTuple
 from msgspec.structs import replace
 
 from penstock.core.clock import Clock
-from penstock.core.errors import UnknownModel
+from penstock.core.errors import Forbidden, UnknownModel
 from penstock.core.generation import Generation
 from penstock.core.language import GENERATION
-from penstock.core.model import Models, ModelView
+from penstock.core.model import Catalog, ModelView
 from penstock.core.reply import Reply
-from penstock.core.request import Handler, Request
-from penstock.protocols.answer import deadline_of, priority_of, tenant_of
+from penstock.core.request import Handler
+from penstock.protocols.answer import deadline_of, priority_of
+from penstock.protocols.asking import request_of
 from penstock.protocols.generation.several import Several
 from penstock.protocols.http.message import HttpRequest
 from penstock.protocols.texts import signature_for
+from penstock.protocols.visible import visible
 
 LATEST = ":latest"
 """A tag that Ollama's clients put behind every name."""
@@ -34,7 +36,7 @@ class Named(NamedTuple):
 class Asker:
     """Finds the model of a request, and hands the request down."""
 
-    def __init__(self, handler: Handler, models: Models, clock: Clock):
+    def __init__(self, handler: Handler, models: Catalog, clock: Clock):
         self._handler = handler
         self._models = models
         self._clock = clock
@@ -87,34 +89,41 @@ class Asker:
         priority: int | None = None,
     ) -> Reply:
         """Like `ask`, but does not wait for the first event: for several requests that belong together."""
-        found = self.generates(model)
+        found = self.generates(http, model)
         if found.adapter:
             generation = replace(generation, adapter=found.adapter)
         deadline, level = deadline_of(timeout_ms, self._clock), priority_of(priority)
-        tenant = tenant_of(http)
         return await self._handler(
-            Request(http.id, found.name, generation, deadline=deadline, priority=level, tenant=tenant)
+            request_of(http, found.name, generation, deadline=deadline, priority=level, named=model)
         )
 
-    def generates(self, model: str) -> Named:
+    def generates(self, http: HttpRequest, model: str) -> Named:
         """The model that a client's name means.
 
         Raises `UnknownModel`, `Loading`, and `BadInput` when the model does not generate text.
         """
-        found = self.find(model)
-        signature_for(self._models, found.name, GENERATION)
+        found = self.find(http, model)
+        signature_for(self.seen(http, model), found.name, GENERATION)
         return found
 
-    def find(self, model: str) -> Named:
-        """The model that a client's name means, whatever it does. Raises `UnknownModel`, also for its adapter."""
+    def find(self, http: HttpRequest, model: str) -> Named:
+        """The model that a client's name means, whatever it does.
+
+        Raises `UnknownModel`, also for its adapter, and `Forbidden` when the client's key is not for it.
+        """
+        models = self.seen(http, model)
         for name, adapter in _readings(model):
             try:
-                found = Named(name, adapter, self._models.find(name))
-            except UnknownModel:
+                found = Named(name, adapter, models.find(name))
+            except (UnknownModel, Forbidden):
                 continue
             _check_adapter(found)
             return found
-        return Named(model, "", self._models.find(model))
+        return Named(model, "", models.find(model))
+
+    def seen(self, http: HttpRequest, model: str) -> Catalog:
+        """The models that the client may use; a key for this very name is one for what it leads to."""
+        return self._models if http.principal.may_use(model) else visible(self._models, http.principal)
 
 
 def _check_adapter(found: Named) -> None:

@@ -7,16 +7,29 @@ import re
 import secrets
 from collections import Counter
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from itertools import count
 
 from penstock.core.clock import system_clock
-from penstock.core.errors import BadInput, Cancelled, Forbidden, Internal, PenstockError, Unavailable, Unsupported
+from penstock.core.errors import (
+    BadInput,
+    Cancelled,
+    Forbidden,
+    Internal,
+    MethodNotAllowed,
+    NotFound,
+    PenstockError,
+    Unauthenticated,
+    Unavailable,
+    Unsupported,
+)
+from penstock.core.principal import NOBODY, Guard, Principal
 from penstock.protocols.aside import aside
 from penstock.protocols.http import encoding, wire
 from penstock.protocols.http.errors import error_response
 from penstock.protocols.http.limits import HttpLimits
 from penstock.protocols.http.message import OCTETS, HttpRequest, HttpResponse, NoBody
-from penstock.protocols.http.routes import Routes
+from penstock.protocols.http.routes import Found, Routes
 from penstock.telemetry.logs import logger
 
 log = logger("protocols")
@@ -25,12 +38,22 @@ _SAFE_ID = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
 
 
 class HttpApp:
-    """Answers every request; never raises. `hosts`: names that Host may carry (None: any)."""
+    """Answers every request; never raises. `hosts`: names that Host may carry (None: any). `guard`: who may come in
+    (None: everybody)."""
 
-    def __init__(self, routes: Routes, limits: HttpLimits, *, hosts: Sequence[str] | None, access_log: bool = False):
+    def __init__(
+        self,
+        routes: Routes,
+        limits: HttpLimits,
+        *,
+        hosts: Sequence[str] | None,
+        access_log: bool = False,
+        guard: Guard | None = None,
+    ):
         self.errors: Counter[str] = Counter()
         self._routes = routes
         self._limits = limits
+        self._guard = guard
         self._hosts = None if hosts is None else {host.lower().encode() for host in hosts}
         self._known_hosts: set[bytes] = set()
         self._access_log = access_log
@@ -48,10 +71,13 @@ class HttpApp:
                 self._check_host(headers.get(b"host", b""))
                 if b"origin" in headers and request.method not in ("GET", "HEAD", "OPTIONS"):
                     self._check_origin(headers[b"origin"])
+            if self._guard is None:
+                found = self._routes.find(request.method, request.path)
+            else:
+                found, request.principal = self._let_in(self._guard, request)
             if b"content-encoding" in headers:
                 await self._unpack(request)
-            door, parameters = self._routes.find(request.method, request.path)
-            response = await door(request, *parameters)
+            response = await found.door(request, *found.parameters)
             accept = headers.get(b"accept-encoding")
             if accept is not None and (coding := wanted_coding(accept, response)) is not None:
                 await pack(response, coding)
@@ -72,6 +98,18 @@ class HttpApp:
         """The response to a request that could not even be read."""
         self.errors[error.code] += 1
         return error_response(error, self._request_id(None), path)
+
+    def _let_in(self, guard: Guard, request: HttpRequest) -> tuple[Found, Principal]:
+        """The door, and who comes in. Raises `Unauthenticated`, `Forbidden`, and what `Routes.find` does: what is here
+        and what is not is told to those who are known."""
+        try:
+            found = self._routes.find(request.method, request.path)
+        except (NotFound, MethodNotAllowed):
+            known(guard, request.headers)
+            raise
+        if found.verb == "none":
+            return found, seen(guard, request.headers)
+        return found, guard.admit(request.headers, found.verb)
 
     async def _unpack(self, request: HttpRequest) -> None:
         """Undoes a body's content coding."""
@@ -148,6 +186,20 @@ class HttpApp:
         assert self._hosts is not None
         if host_of(origin.rpartition(b"://")[2]) not in self._hosts:
             raise Forbidden("this server takes no requests from the pages of other sites; see --allow-host")
+
+
+def known(guard: Guard, headers: dict[bytes, bytes]) -> None:
+    """Raises `Unauthenticated` for somebody without a valid key."""
+    with suppress(Forbidden):
+        guard.admit(headers, "read")
+
+
+def seen(guard: Guard, headers: dict[bytes, bytes]) -> Principal:
+    """Who asks whether the server lives, which everybody may; details are for those who may read."""
+    try:
+        return guard.admit(headers, "read")
+    except (Unauthenticated, Forbidden):
+        return NOBODY
 
 
 def host_of(name: bytes) -> bytes:

@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from penstock.core.errors import MethodNotAllowed, PenstockError, UnknownModel
+from penstock.core.errors import MethodNotAllowed, PenstockError, Unauthenticated, UnknownModel
 from penstock.protocols.http.message import Headers, HttpResponse
 
 OPENAI_TYPES: Mapping[int, str] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
@@ -40,6 +40,8 @@ def error_response(error: PenstockError, request_id: str, path: bytes) -> HttpRe
         headers.append((b"retry-after", b"%d" % max(1, round(error.retry_after_s))))
     if isinstance(error, MethodNotAllowed):
         headers.append((b"allow", error.allow.encode()))
+    if isinstance(error, Unauthenticated):
+        headers.append((b"www-authenticate", b'Bearer realm="penstock"'))
     if anthropic_path(path):
         body = anthropic_error(error, request_id)
         headers += [(b"request-id", request_id.encode()), *_no_retry(error)]

@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
+from penstock.core.principal import ANYBODY
+
 Headers = list[tuple[bytes, bytes]]
 JSON = b"application/json"
 OCTETS = b"application/octet-stream"
@@ -14,10 +16,10 @@ class HttpRequest:
     """One request, its body read whole (bounded by the server's limits).
 
     `path` is raw: percent-encoded, without the query. Header names are lower case; repeated
-    headers are joined by a comma. `id` is the client's X-Request-Id, or one of ours.
+    headers are joined by a comma. `id` is the client's X-Request-Id, or one of ours. `principal`: who asks.
     """
 
-    __slots__ = ("body", "headers", "id", "method", "path", "query")
+    __slots__ = ("body", "headers", "id", "method", "path", "principal", "query")
 
     def __init__(self, method: str, path: bytes, query: bytes, headers: dict[bytes, bytes], body: bytes | bytearray):
         self.method = method
@@ -26,6 +28,7 @@ class HttpRequest:
         self.headers = headers
         self.body = body
         self.id = ""
+        self.principal = ANYBODY
 
 
 class NoBody(bytes):

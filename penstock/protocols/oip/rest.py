@@ -10,12 +10,13 @@ import msgspec
 from penstock.core.clock import Clock
 from penstock.core.deadline import NEVER, Deadline
 from penstock.core.errors import BadInput
-from penstock.core.model import Models, ModelView, State
-from penstock.core.request import Handler, Request
+from penstock.core.model import Catalog, ModelView, State
+from penstock.core.request import Handler
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.text import TEXT, TRUNCATE
 from penstock.protocols.answer import DEFAULT_LEVEL, about, deadline_of, priority_of
 from penstock.protocols.aside import HEAVY, aside
+from penstock.protocols.asking import request_of
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.oip.decode import Infer, decode, heavy
@@ -23,6 +24,7 @@ from penstock.protocols.oip.encode import encode
 from penstock.protocols.oip.encode import heavy as json_is_long
 from penstock.protocols.oip.statistics import statistics
 from penstock.protocols.texts import takes_truncation, with_truncation
+from penstock.protocols.visible import check, visible
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 NO_LIMITS = (NEVER, DEFAULT_LEVEL)
@@ -32,7 +34,7 @@ _encode = msgspec.json.encode
 class OipRest:
     """Translates to and from the path, and nothing else."""
 
-    def __init__(self, handler: Handler, models: Models, clock: Clock, version: str):
+    def __init__(self, handler: Handler, models: Catalog, clock: Clock, version: str):
         self._handler = handler
         self._models = models
         self._clock = clock
@@ -40,27 +42,29 @@ class OipRest:
 
     def mount(self, routes: Routes) -> None:
         """Adds every path of the protocol."""
-        routes.add("GET", "/v2", self.server)
-        routes.add("GET", "/v2/health/live", self.live)
-        routes.add("GET", "/v2/health/ready", self.ready)
-        routes.add("GET", "/v2/models/stats", self.stats)
+        routes.add("GET", "/v2", self.server, "read")
+        routes.add("GET", "/v2/health/live", self.live, "none")
+        routes.add("GET", "/v2/health/ready", self.ready, "none")
+        routes.add("GET", "/v2/models/stats", self.stats, "read")
         for model in ("/v2/models/{}", "/v2/models/{}/versions/{}"):
-            routes.add("GET", model, self.metadata)
-            routes.add("GET", f"{model}/ready", self.model_ready)
-            routes.add("GET", f"{model}/config", self.config)
-            routes.add("GET", f"{model}/stats", self.stats)
-            routes.add("POST", f"{model}/infer", self.infer)
+            routes.add("GET", model, self.metadata, "read")
+            routes.add("GET", f"{model}/ready", self.model_ready, "read")
+            routes.add("GET", f"{model}/config", self.config, "read")
+            routes.add("GET", f"{model}/stats", self.stats, "read")
+            routes.add("POST", f"{model}/infer", self.infer, "infer")
 
     async def infer(self, http: HttpRequest, name: str, version: str | None = None) -> HttpResponse:
         """POST .../infer"""
+        if http.principal.routes is not None:
+            check(http.principal, name, version)
         if len(http.body) > HEAVY and heavy(http):
             infer = await aside(decode, http, lambda: self._models.find(name, version).signature)
         else:
             infer = decode(http, lambda: self._models.find(name, version).signature)
         if infer.parameters is not None and "truncate" in infer.parameters:
             self._may_cut(infer, infer.parameters["truncate"], name, version)
-        request = Request(
-            infer.id or http.id,
+        request = request_of(
+            http,
             name,
             infer.tensors,
             version,
@@ -113,8 +117,9 @@ class OipRest:
 
     async def metadata(self, http: HttpRequest, name: str, version: str | None = None) -> HttpResponse:
         """GET /v2/models/{name}"""
-        model = self._models.find(name, version)
-        versions = [m.spec.version for m in self._models.all() if m.spec.name == model.spec.name]
+        models = visible(self._models, http.principal)
+        model = models.find(name, version)
+        versions = [m.spec.version for m in models.all() if m.spec.name == model.spec.name]
         signature = model.signature or Signature(())
         return _json(
             {
@@ -129,20 +134,20 @@ class OipRest:
 
     async def model_ready(self, http: HttpRequest, name: str, version: str | None = None) -> HttpResponse:
         """GET /v2/models/{name}/ready"""
-        model = self._models.find(name, version)
+        model = visible(self._models, http.principal).find(name, version)
         ready = model.state is State.READY
         body = {"name": model.spec.name, "ready": ready}
         return _json(body if ready else {**body, "reason": model.reason}, 200 if ready else 503)
 
     async def config(self, http: HttpRequest, name: str, version: str | None = None) -> HttpResponse:
         """GET /v2/models/{name}/config, with the keys that perf_analyzer reads."""
-        model = self._models.find(name, version)
-        return _json(model_config(model))
+        return _json(model_config(visible(self._models, http.principal).find(name, version)))
 
     async def stats(self, http: HttpRequest, name: str | None = None, version: str | None = None) -> HttpResponse:
         """GET /v2/models/stats and /v2/models/{name}/stats"""
-        models = self._models.all() if name is None else [self._models.find(name, version)]
-        return _json({"model_stats": [statistics(model) for model in models]})
+        models = visible(self._models, http.principal)
+        found = models.all() if name is None else [models.find(name, version)]
+        return _json({"model_stats": [statistics(model) for model in found]})
 
 
 def model_config(model: ModelView) -> dict[str, Any]:

@@ -58,10 +58,10 @@ def speaks(view: ModelView) -> bool:
     return view.spec.runtime == "llm" or task in CAPABILITIES
 
 
-def listed(view: ModelView, modified: str) -> dict[str, Any]:
-    """A served model in the list of models."""
+def listed(name: str, view: ModelView, modified: str) -> dict[str, Any]:
+    """A served model in the list of models, under one of its names."""
     model = language_of(view.spec)
-    known = {"name": view.spec.name, "model": view.spec.name, "modified_at": modified, "digest": digest(view.spec)}
+    known = {"name": name, "model": name, "modified_at": modified, "digest": digest(view.spec)}
     return {**known, "size": 0 if model is None else model.weights_bytes, "details": details(view)}
 
 

@@ -10,7 +10,7 @@ import msgspec
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
 from penstock.core.generation import Generated, Generation
-from penstock.core.model import Lifecycle, Models
+from penstock.core.model import Catalog, Lifecycle
 from penstock.core.reply import Reply
 from penstock.core.request import Handler
 from penstock.protocols.aside import HEAVY, aside
@@ -45,33 +45,33 @@ class OllamaText:
     """Translates to and from the path. `lifecycle`: loads models that were unloaded when they are asked for something,
     and unloads them for clients that want that; None where clients may not."""
 
-    def __init__(self, handler: Handler, models: Models, clock: Clock, lifecycle: Lifecycle | None = None):
+    def __init__(self, handler: Handler, models: Catalog, clock: Clock, lifecycle: Lifecycle | None = None):
         self._asker = Asker(handler, models, clock)
         self._clock = clock
         self._loads = Loads(lifecycle, models)
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's paths."""
-        routes.add("POST", "/api/chat", self.chat)
-        routes.add("POST", "/api/generate", self.generate)
+        routes.add("POST", "/api/chat", self.chat, "infer")
+        routes.add("POST", "/api/generate", self.generate, "infer")
 
     async def chat(self, http: HttpRequest) -> HttpResponse:
         """POST /api/chat; without messages it loads the model, or unloads it."""
         message = await _beside(http, _decode, _chat, http.body, CHAT_FIELDS)
-        found = await find(self._asker, message.model)
+        found = await find(self._asker, http, message.model)
         if not message.messages:
-            return await self._load(message, found, "chat")
-        await self._loads.at_hand(found.view)
+            return await self._load(http, message, found, "chat")
+        await self._loads.at_hand(found.view, http.principal)
         options = await self._options(http, message)
         return await self._answer(http, message, await _beside(http, chat_generation, message, options), "chat")
 
     async def generate(self, http: HttpRequest) -> HttpResponse:
         """POST /api/generate; without a prompt it loads the model, or unloads it."""
         message = await _beside(http, _decode, _generate, http.body, GENERATE_FIELDS)
-        found = await find(self._asker, message.model)
+        found = await find(self._asker, http, message.model)
         if not message.prompt:
-            return await self._load(message, found, "generate")
-        await self._loads.at_hand(found.view)
+            return await self._load(http, message, found, "generate")
+        await self._loads.at_hand(found.view, http.principal)
         options, template = await self._options(http, message), bool(found.view.spec.options.get("chat_template"))
         generation = await _beside(http, prompt_generation, message, options, template)
         return await self._answer(http, message, generation, "generate")
@@ -79,19 +79,19 @@ class OllamaText:
     async def _options(self, http: HttpRequest, message: Asked) -> Options:
         """The options, which the model can obey."""
         options = await _beside(http, read_options, message.options)
-        signature = self._asker.generates(message.model).view.signature
+        signature = self._asker.generates(http, message.model).view.signature
         check_context(options, None if signature is None else signature.max_tokens)
         return options
 
-    async def _load(self, message: Asked, found: Named, shape: Shape) -> HttpResponse:
+    async def _load(self, http: HttpRequest, message: Asked, found: Named, shape: Shape) -> HttpResponse:
         """Loads the model, or, with a `keep_alive` of 0, unloads it."""
         leave, name = is_zero(message.keep_alive), found.view.spec.name
         if leave:
-            await self._loads.unload(name)
-        elif self._loads.allowed:
-            await self._loads.load(name)
+            await self._loads.unload(name, http.principal)
+        elif self._loads.allowed(http.principal):
+            await self._loads.load(name, http.principal)
         else:
-            self._asker.generates(message.model)
+            self._asker.generates(http, message.model)
         line = asked_nothing(message.model, shape, "unload" if leave else "load")
         return HttpResponse(200, encoded(line), JSON if message.stream is False else JSON_LINES)
 

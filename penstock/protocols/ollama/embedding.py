@@ -8,13 +8,14 @@ import msgspec
 
 from penstock.core.clock import Clock
 from penstock.core.errors import BadInput
-from penstock.core.model import Lifecycle, Models
+from penstock.core.model import Catalog, Lifecycle
 from penstock.core.reply import Meta, Reply
-from penstock.core.request import Handler, Request
+from penstock.core.request import Handler
 from penstock.core.tensors import Tensor, Tensors
 from penstock.core.text import EMBEDDING
 from penstock.protocols.answer import deadline_of, priority_of, reply_headers
 from penstock.protocols.aside import HEAVY, aside
+from penstock.protocols.asking import request_of
 from penstock.protocols.generation.ask import Asker
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
@@ -33,17 +34,16 @@ _old = msgspec.json.Decoder(OldEmbedRequest)
 class OllamaEmbedding:
     """Translates to and from the path. `lifecycle`: loads models that were unloaded; None where clients may not."""
 
-    def __init__(self, handler: Handler, models: Models, clock: Clock, lifecycle: Lifecycle | None = None):
+    def __init__(self, handler: Handler, models: Catalog, clock: Clock, lifecycle: Lifecycle | None = None):
         self._handler = handler
-        self._models = models
         self._clock = clock
-        self._find = Asker(handler, models, clock).find
+        self._asker = Asker(handler, models, clock)
         self._loads = Loads(lifecycle, models)
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's paths."""
-        routes.add("POST", "/api/embed", self.embed)
-        routes.add("POST", "/api/embeddings", self.embeddings)
+        routes.add("POST", "/api/embed", self.embed, "infer")
+        routes.add("POST", "/api/embeddings", self.embeddings, "infer")
 
     async def embed(self, http: HttpRequest) -> HttpResponse:
         """POST /api/embed"""
@@ -55,7 +55,7 @@ class OllamaEmbedding:
         outputs, meta = await self._outputs(http, message, tensors)
         heavy = outputs[EMBEDDING].array.size * DIGITS > HEAVY
         answer = {"model": message.model, **_durations(self._clock() - began, meta)}
-        wishes = (outputs, message.dimensions, self._normalizes(message.model), answer)
+        wishes = (outputs, message.dimensions, self._normalizes(http, message.model), answer)
         body = await aside(_embeddings, *wishes) if heavy else _embeddings(*wishes)
         return HttpResponse(200, body, headers=reply_headers(meta, outputs), dense=True)
 
@@ -70,19 +70,20 @@ class OllamaEmbedding:
     async def _outputs(
         self, http: HttpRequest, message: EmbedRequest, tensors: dict[str, Tensor]
     ) -> tuple[Tensors, Meta]:
-        found = self._find(message.model)
-        await self._loads.at_hand(found.view)
+        found = self._asker.find(http, message.model)
+        await self._loads.at_hand(found.view, http.principal)
         name = found.name
-        signature = signature_for(self._models, name, "embedding")
+        signature = signature_for(self._asker.seen(http, message.model), name, "embedding")
         size = next(spec.shape[-1] for spec in signature.outputs if spec.name == EMBEDDING)
         if message.dimensions is not None and 0 <= size < message.dimensions:
             raise wrong("dimensions", f"dimensions is {message.dimensions}, but embeddings of this model have {size}")
         deadline, priority = deadline_of(message.timeout_ms, self._clock), priority_of(message.priority)
-        reply = await self._handler(Request(http.id, name, tensors, deadline=deadline, priority=priority))
+        asked = request_of(http, name, tensors, deadline=deadline, priority=priority, named=message.model)
+        reply = await self._handler(asked)
         return await _blamed(reply), reply.meta
 
-    def _normalizes(self, name: str) -> bool:
-        return bool(self._find(name).view.spec.options.get("normalize"))
+    def _normalizes(self, http: HttpRequest, name: str) -> bool:
+        return bool(self._asker.find(http, name).view.spec.options.get("normalize"))
 
 
 async def _blamed(reply: Reply) -> Tensors:

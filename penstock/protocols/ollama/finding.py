@@ -5,12 +5,13 @@ from __future__ import annotations
 from penstock.core.errors import SetupError, UnknownModel
 from penstock.protocols.aside import aside
 from penstock.protocols.generation.ask import Asker, Named
+from penstock.protocols.http.message import HttpRequest
 
 
-async def find(asker: Asker, name: str) -> Named:
-    """The model that a name means, whatever it does. Raises `UnknownModel`."""
+async def find(asker: Asker, http: HttpRequest, name: str) -> Named:
+    """The model that a name means, whatever it does. Raises `UnknownModel`, `Forbidden`."""
     try:
-        return asker.find(name)
+        return asker.find(http, name)
     except UnknownModel:
         if (pulled := await aside(_pulled, name)) is None:
             raise

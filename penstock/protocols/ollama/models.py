@@ -21,7 +21,7 @@ from penstock.core.errors import (
     Unavailable,
     Unsupported,
 )
-from penstock.core.model import Models, State
+from penstock.core.model import Catalog, State
 from penstock.core.request import Handler
 from penstock.protocols.aside import aside
 from penstock.protocols.generation.ask import Asker
@@ -34,6 +34,7 @@ from penstock.protocols.ollama.lines import JSON_LINES, encoded, now
 from penstock.protocols.ollama.messages import NAME_FIELDS, NAME_NOT_OFFERED, NameRequest, check_offered
 from penstock.protocols.reading import read, wrong
 from penstock.protocols.tasks import ending_with_its_client
+from penstock.protocols.visible import visible
 from penstock.telemetry.logs import logger
 
 log = logger("protocols")
@@ -63,7 +64,7 @@ class OllamaModels:
     def __init__(
         self,
         handler: Handler,
-        models: Models,
+        models: Catalog,
         version: str,
         pulled: Callable[[], Sequence[Pulled]] = described.on_disk,
         puller: Puller | None = None,
@@ -77,13 +78,13 @@ class OllamaModels:
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's paths."""
-        routes.add("GET", "/api/version", self.version)
-        routes.add("GET", "/api/tags", self.tags)
-        routes.add("GET", "/api/ps", self.loaded)
-        routes.add("POST", "/api/show", self.show)
-        routes.add("POST", "/api/pull", self.pull)
+        routes.add("GET", "/api/version", self.version, "read")
+        routes.add("GET", "/api/tags", self.tags, "read")
+        routes.add("GET", "/api/ps", self.loaded, "read")
+        routes.add("POST", "/api/show", self.show, "read")
+        routes.add("POST", "/api/pull", self.pull, "manage")
         for path, (method, _) in NOT_OFFERED.items():
-            routes.add(method, path, self.not_offered)
+            routes.add(method, path, self.not_offered, "manage")
 
     async def version(self, http: HttpRequest) -> HttpResponse:
         """GET /api/version"""
@@ -91,8 +92,11 @@ class OllamaModels:
 
     async def tags(self, http: HttpRequest) -> HttpResponse:
         """GET /api/tags: what is served, and what was pulled and could be."""
-        served = {v.spec.name: described.listed(v, self._since) for v in self._models.all() if described.speaks(v)}
-        more = [described.listed_pulled(p) for p in await self._on_disk() if p.name not in served]
+        models = visible(self._models, http.principal)
+        named = [(v.spec.name, v) for v in models.all()] + [(p.name, models.find(p.name)) for p in models.public()]
+        served = {name: described.listed(name, v, self._since) for name, v in named if described.speaks(v)}
+        pulled = await self._on_disk() if http.principal.routes is None else ()
+        more = [described.listed_pulled(p) for p in pulled if p.name not in served]
         return _json({"models": [*served.values(), *more]})
 
     async def _on_disk(self) -> Sequence[Pulled]:
@@ -104,13 +108,14 @@ class OllamaModels:
 
     async def loaded(self, http: HttpRequest) -> HttpResponse:
         """GET /api/ps: what is loaded."""
-        ready = [v for v in self._models.all() if v.state is State.READY and described.speaks(v)]
+        served = visible(self._models, http.principal).all()
+        ready = [v for v in served if v.state is State.READY and described.speaks(v)]
         return _json({"models": [described.loaded(view) for view in ready]})
 
     async def show(self, http: HttpRequest) -> HttpResponse:
         """POST /api/show: a served model."""
         name = _name(_named(http))
-        found = await find(self._asker, name)
+        found = await find(self._asker, http, name)
         return _json(described.shown(found.view, self._since))
 
     async def pull(self, http: HttpRequest) -> HttpResponse:

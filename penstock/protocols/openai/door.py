@@ -9,14 +9,16 @@ import msgspec
 
 from penstock.core.clock import Clock
 from penstock.core.errors import BadInput
-from penstock.core.model import Models, ModelView
+from penstock.core.model import Catalog, ModelView
+from penstock.core.principal import Principal
 from penstock.core.reply import Reply
-from penstock.core.request import Handler, Request
+from penstock.core.request import Handler
 from penstock.core.signature import Signature
 from penstock.core.tensors import Tensors
 from penstock.core.text import EMBEDDING
 from penstock.protocols.answer import deadline_of, priority_of, reply_headers
 from penstock.protocols.aside import HEAVY, aside
+from penstock.protocols.asking import request_of
 from penstock.protocols.generation.ask import Asker
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
@@ -29,12 +31,13 @@ from penstock.protocols.openai.tokens import Tokens
 from penstock.protocols.openai.vectors import answer
 from penstock.protocols.reading import wrong
 from penstock.protocols.texts import signature_for
+from penstock.protocols.visible import covers, visible
 
 
 class OpenAI:
     """Translates to and from the path, and nothing else."""
 
-    def __init__(self, handler: Handler, models: Models, clock: Clock):
+    def __init__(self, handler: Handler, models: Catalog, clock: Clock):
         self._handler = handler
         self._models = models
         self._clock = clock
@@ -44,9 +47,9 @@ class OpenAI:
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's paths."""
-        routes.add("POST", "/v1/embeddings", self.embeddings)
-        routes.add("GET", "/v1/models", self.models)
-        routes.add("GET", "/v1/models/{}", self.model)
+        routes.add("POST", "/v1/embeddings", self.embeddings, "infer")
+        routes.add("GET", "/v1/models", self.models, "read")
+        routes.add("GET", "/v1/models/{}", self.model, "read")
         for door in self._generation:
             door.mount(routes)
 
@@ -56,9 +59,9 @@ class OpenAI:
             message, tensors = await aside(read_request, http.body)
         else:
             message, tensors = read_request(http.body)
-        check_dimensions(message, signature_for(self._models, message.model, "embedding"))
+        check_dimensions(message, signature_for(visible(self._models, http.principal), message.model, "embedding"))
         deadline, priority = deadline_of(message.timeout_ms, self._clock), priority_of(message.priority)
-        reply = await self._handler(Request(http.id, message.model, tensors, deadline=deadline, priority=priority))
+        reply = await self._handler(request_of(http, message.model, tensors, deadline=deadline, priority=priority))
         outputs = await _blamed(reply)
         base64 = message.encoding_format == "base64"
         wishes = (outputs, message.model, message.dimensions, self._normalizes(message.model), base64)
@@ -70,21 +73,26 @@ class OpenAI:
         return bool(self._models.find(name).spec.options.get("normalize"))
 
     async def models(self, http: HttpRequest) -> HttpResponse:
-        """GET /v1/models: every served model by its name, and its LoRA adapters."""
+        """GET /v1/models: every served model by its name, its LoRA adapters, aliases and routes."""
         newest = {view.spec.name: view for view in self._models.all()}
-        listed = [item for name, view in newest.items() for item in self._family(name, view)]
+        listed = [item for name, view in newest.items() for item in self._family(name, view, http.principal)]
+        models = visible(self._models, http.principal)
+        for public in models.public():
+            listed.append(self._described(public.name, models.find(public.name)) | {"kind": public.kind})
         return _json({"object": "list", "data": listed})
 
     async def model(self, http: HttpRequest, name: str) -> HttpResponse:
         """GET /v1/models/{name}: also by an alias."""
-        found = self._asker.find(name)
+        found = self._asker.find(http, name)
         parent = {"parent": found.name} if found.adapter else {}
         return _json(self._described(name, found.view) | parent)
 
-    def _family(self, name: str, view: ModelView) -> list[dict[str, Any]]:
-        described = self._described(name, view)
-        adapters = view.spec.options.get("adapters") or {}
-        return [described, *({**described, "id": f"{name}:{each}", "parent": name} for each in adapters)]
+    def _family(self, name: str, view: ModelView, principal: Principal) -> list[dict[str, Any]]:
+        """A model and its adapters, as far as the caller may use them."""
+        described, whole = self._described(name, view), covers(principal, name, view.spec.version)
+        adapters = [f"{name}:{each}" for each in view.spec.options.get("adapters") or {}]
+        found = [{**described, "id": each, "parent": name} for each in adapters if whole or principal.may_use(each)]
+        return [described, *found] if whole else found
 
     def _described(self, name: str, view: ModelView) -> dict[str, Any]:
         described: dict[str, Any] = {"id": name, "object": "model", "created": self._created, "owned_by": "penstock"}

@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.core.generation import Generation
 from penstock.core.language import GENERATION
-from penstock.core.model import Models
+from penstock.core.model import Catalog
 from penstock.core.ranges import MAX_TOKENS
 from penstock.protocols.aside import HEAVY, aside
 from penstock.protocols.generation.answers import Answer, collect
@@ -22,6 +22,7 @@ from penstock.protocols.openai.sampling import refuse
 from penstock.protocols.openai.tools import ChatTool, chat_tools
 from penstock.protocols.reading import read, wrong
 from penstock.protocols.texts import named_or_only
+from penstock.protocols.visible import visible
 
 FIELDS: Mapping[str, str] = {
     "prompt": "a text (or send messages)",
@@ -73,21 +74,21 @@ _detokenize = msgspec.json.Decoder(DetokenizeRequest)
 class Tokens:
     """Asks the model; nothing is generated."""
 
-    def __init__(self, asker: Asker, models: Models):
+    def __init__(self, asker: Asker, models: Catalog):
         self._asker = asker
         self._models = models
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's paths."""
-        routes.add("POST", "/tokenize", self.tokenize)
-        routes.add("POST", "/detokenize", self.detokenize)
+        routes.add("POST", "/tokenize", self.tokenize, "infer")
+        routes.add("POST", "/detokenize", self.detokenize, "infer")
 
     async def tokenize(self, http: HttpRequest) -> HttpResponse:
         """POST /tokenize"""
         heavy = len(http.body) > HEAVY
         model, generation = await aside(read_tokenize, http.body) if heavy else read_tokenize(http.body)
         answer = await self._counted(http, model, generation)
-        length = self._asker.find(self._named(model)).view.signature
+        length = self._asker.find(http, self._named(http, model)).view.signature
         found = {
             "count": answer.started.prompt_tokens,
             "max_model_len": None if length is None else length.max_tokens,
@@ -104,10 +105,10 @@ class Tokens:
         return HttpResponse(200, msgspec.json.encode({"prompt": "".join(choice.text for choice in answer.choices)}))
 
     async def _counted(self, http: HttpRequest, model: str | None, generation: Generation) -> Answer:
-        return await collect(await self._asker.ask(http, self._named(model), generation))
+        return await collect(await self._asker.ask(http, self._named(http, model), generation))
 
-    def _named(self, model: str | None) -> str:
-        return named_or_only(self._models, model, GENERATION)
+    def _named(self, http: HttpRequest, model: str | None) -> str:
+        return named_or_only(visible(self._models, http.principal), model, GENERATION)
 
 
 def read_tokenize(body: bytes | bytearray) -> tuple[str | None, Generation]:

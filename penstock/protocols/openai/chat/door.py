@@ -24,7 +24,7 @@ class Chat:
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's path."""
-        routes.add("POST", "/v1/chat/completions", self.complete)
+        routes.add("POST", "/v1/chat/completions", self.complete, "infer")
 
     async def complete(self, http: HttpRequest) -> HttpResponse:
         """POST /v1/chat/completions"""

@@ -26,7 +26,7 @@ class Completions:
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's path."""
-        routes.add("POST", "/v1/completions", self.complete)
+        routes.add("POST", "/v1/completions", self.complete, "infer")
 
     async def complete(self, http: HttpRequest) -> HttpResponse:
         """POST /v1/completions"""

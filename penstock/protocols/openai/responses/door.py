@@ -29,7 +29,7 @@ class Responses:
 
     def mount(self, routes: Routes) -> None:
         """Adds the door's path."""
-        routes.add("POST", "/v1/responses", self.respond)
+        routes.add("POST", "/v1/responses", self.respond, "infer")
 
     async def respond(self, http: HttpRequest) -> HttpResponse:
         """POST /v1/responses"""
