@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from penstock.core.errors import Loading, TooLarge
-from penstock.core.model import Models
+from penstock.core.model import Models, ModelView
 from penstock.core.signature import Signature
 from penstock.core.tensors import Array, Tensor, Tensors, object_array
 from penstock.core.text import TOKENS, TRUNCATE, TRUNCATED
@@ -22,7 +22,12 @@ def signature_for(models: Models, name: str, task: str) -> Signature:
 
     Raises `UnknownModel`, `Loading`, and `BadInput` that says what the model does instead, and which do the task.
     """
-    signature = models.find(name).signature
+    return signature_of(models.find(name), models, name, task)
+
+
+def signature_of(view: ModelView, models: Models, name: str, task: str) -> Signature:
+    """The same of a model that was found already; `models` are those that the client may see."""
+    signature = view.signature
     if signature is None:
         raise Loading("the model is loading; try again shortly")
     if signature.task != task:

@@ -18,7 +18,7 @@ from penstock.protocols.answer import deadline_of, priority_of
 from penstock.protocols.asking import request_of
 from penstock.protocols.generation.several import Several
 from penstock.protocols.http.message import HttpRequest
-from penstock.protocols.texts import signature_for
+from penstock.protocols.texts import signature_of
 from penstock.protocols.visible import visible
 
 LATEST = ":latest"
@@ -103,7 +103,7 @@ class Asker:
         Raises `UnknownModel`, `Loading`, and `BadInput` when the model does not generate text.
         """
         found = self.find(http, model)
-        signature_for(self.seen(http, model), found.name, GENERATION)
+        signature_of(found.view, visible(self._models, http.principal), found.name, GENERATION)
         return found
 
     def find(self, http: HttpRequest, model: str) -> Named:
@@ -111,7 +111,8 @@ class Asker:
 
         Raises `UnknownModel`, also for its adapter, and `Forbidden` when the client's key is not for it.
         """
-        models = self.seen(http, model)
+        # A key for this very name is one for what it leads to.
+        models = self._models if http.principal.may_use(model) else visible(self._models, http.principal)
         for name, adapter in _readings(model):
             try:
                 found = Named(name, adapter, models.find(name))
@@ -120,10 +121,6 @@ class Asker:
             _check_adapter(found)
             return found
         return Named(model, "", models.find(model))
-
-    def seen(self, http: HttpRequest, model: str) -> Catalog:
-        """The models that the client may use; a key for this very name is one for what it leads to."""
-        return self._models if http.principal.may_use(model) else visible(self._models, http.principal)
 
 
 def _check_adapter(found: Named) -> None:

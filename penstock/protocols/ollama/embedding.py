@@ -25,7 +25,8 @@ from penstock.protocols.ollama.messages import EMBED_FIELDS, OLD_EMBED_FIELDS, E
 from penstock.protocols.openai.messages import tensors_of
 from penstock.protocols.openai.vectors import shortened
 from penstock.protocols.reading import read, wrong
-from penstock.protocols.texts import signature_for, tokens_read, with_truncation
+from penstock.protocols.texts import signature_of, tokens_read, with_truncation
+from penstock.protocols.visible import visible
 
 _embed = msgspec.json.Decoder(EmbedRequest)
 _old = msgspec.json.Decoder(OldEmbedRequest)
@@ -36,6 +37,7 @@ class OllamaEmbedding:
 
     def __init__(self, handler: Handler, models: Catalog, clock: Clock, lifecycle: Lifecycle | None = None):
         self._handler = handler
+        self._models = models
         self._clock = clock
         self._asker = Asker(handler, models, clock)
         self._loads = Loads(lifecycle, models)
@@ -72,13 +74,12 @@ class OllamaEmbedding:
     ) -> tuple[Tensors, Meta]:
         found = self._asker.find(http, message.model)
         await self._loads.at_hand(found.view, http.principal)
-        name = found.name
-        signature = signature_for(self._asker.seen(http, message.model), name, "embedding")
+        signature = signature_of(found.view, visible(self._models, http.principal), found.name, "embedding")
         size = next(spec.shape[-1] for spec in signature.outputs if spec.name == EMBEDDING)
         if message.dimensions is not None and 0 <= size < message.dimensions:
             raise wrong("dimensions", f"dimensions is {message.dimensions}, but embeddings of this model have {size}")
         deadline, priority = deadline_of(message.timeout_ms, self._clock), priority_of(message.priority)
-        asked = request_of(http, name, tensors, deadline=deadline, priority=priority, named=message.model)
+        asked = request_of(http, found.name, tensors, deadline=deadline, priority=priority, named=message.model)
         reply = await self._handler(asked)
         return await _blamed(reply), reply.meta
 
