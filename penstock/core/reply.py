@@ -114,11 +114,12 @@ class Reply:
         """Hands a streamed event to whoever iterates; ignored after the end. A reader that falls too far behind gets
         an error instead of the rest: memory is bounded."""
         if self.outcome is None:
-            if self._events is None:
-                self._events = deque()
-            self._events.append(event)
+            events = self._events
+            if events is None:
+                events = self._events = deque()
+            events.append(event)
             self._notify()
-            if len(self._events) > UNREAD:
+            if len(events) > UNREAD and self._events is events:
                 self.abandon(SlowClient("the answer was not read as fast as it was written"))
 
     def close(self) -> None:

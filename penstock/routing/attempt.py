@@ -4,90 +4,91 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import replace
-from typing import Protocol
 
 from penstock.core.clock import Clock
-from penstock.core.errors import Cancelled, Internal, PenstockError
+from penstock.core.errors import Cancelled, Internal, PenstockError, Unavailable
 from penstock.core.reply import Meta, Outcome, Reply
-from penstock.core.request import Handler, Request
-from penstock.routing.failure.chain import Chain, GiveUp, Try
+from penstock.routing.failure.chain import SPECIAL, Chain, GiveUp, Try
+from penstock.routing.hedge import Hedge
+from penstock.routing.watched import Asked
 from penstock.telemetry.logs import logger
 
 log = logger("routing")
 
 
-class Watcher(Protocol):
-    """Who wants to know how the targets do."""
-
-    def asked(self, target: str, now: float) -> None:
-        """A request goes to a target."""
-
-    def answered(self, target: str, meta: Meta, now: float) -> None:
-        """A target has answered well."""
-
-    def failed(self, target: str, error: PenstockError, now: float) -> None:
-        """A target has answered with an error, or not at all."""
-
-    def left(self, target: str) -> None:
-        """Nobody waits for a target's answer any more."""
-
-
 class Attempt:
-    """`reply`: what the caller gets. Nothing is asked again once an event of it went out."""
+    """`reply`: what the caller gets. Nothing is asked again once an event of it went out.
+
+    `patience_s`: how long one target may take to its first word while others are left; `hedge_s`: after how long
+    without one the next is asked beside it.
+    """
 
     def __init__(
         self,
-        request: Request,
+        id: str,
         chain: Chain,
-        handler: Handler,
-        watcher: Watcher,
+        ask: Asked,
         clock: Clock,
         meta: Meta,
-        on_end: Callable[[Attempt, Outcome], None],
+        on_end: Callable[[Reply, Outcome], None],
+        *,
+        patience_s: float | None = None,
+        hedge_s: float | None = None,
     ):
-        self.request = request
+        self.id = id
         self.reply = Reply(meta, self._close)
         self._chain = chain
-        self._handler = handler
-        self._watcher = watcher
+        self._ask = ask
         self._clock = clock
         self._on_end = on_end
-        self.target = ""
+        self._patience_s = patience_s
+        self._hedge_s = hedge_s
         self._inner: Reply | None = None
         self._began = False
         self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
 
     async def start(self) -> None:
         """Asks the first target; returns as soon as one has taken the request, or none will."""
-        await self._ask(self._chain.begin(self._clock()))
+        await self._try(self._chain.begin(self._clock()))
 
-    async def _ask(self, step: Try | GiveUp) -> None:
+    async def _try(self, step: Try | GiveUp) -> None:
         """Asks targets until one takes the request."""
         while isinstance(step, Try):
-            if step.at > self._clock():
-                await asyncio.sleep(step.at - self._clock())
+            if (pause := step.at - self._clock()) > 0:
+                await asyncio.sleep(pause)
             if self.reply.done:
+                self._chain.done()
                 return
-            self.target = step.target
-            self._watcher.asked(step.target, self._clock())
             try:
-                inner = await self._handler(replace(self.request, model=step.target))
+                inner = await self._ask(step.target)
             except PenstockError as error:
-                step = self._after(error)
-            except BaseException:
-                self._watcher.left(self.target)
-                raise
+                step = self._chain.failed(error, self._clock())
             else:
-                self._inner = inner
-                inner.add_done_callback(self._news)
+                self._follow(inner)
                 return
         self._end(step.error)
 
-    def _after(self, error: PenstockError) -> Try | GiveUp:
-        now = self._clock()
-        self._watcher.failed(self.target, error, now)
-        return self._chain.failed(error, now)
+    def _follow(self, inner: Reply) -> None:
+        """This target has taken the request."""
+        if self.reply.done:
+            self._chain.done()
+            inner.close()
+            return
+        hedge = self._hedge_s
+        beside = next((name for name in self._chain.others if name not in SPECIAL), "")
+        if hedge is not None and beside and not inner.done:
+            inner = Hedge(inner, beside, self._ask, hedge).reply
+        if self._patience_s is not None and self._chain.others and not inner.done:
+            self._timer = asyncio.get_running_loop().call_later(self._patience_s, self._too_slow, inner)
+        self._inner = inner
+        inner.add_done_callback(self._news)
+
+    def _too_slow(self, inner: Reply) -> None:
+        """No first word in time: somebody else is asked."""
+        self._timer = None
+        if inner is self._inner and not self._began:
+            inner.abandon(Unavailable("the model did not begin to answer in time"))
 
     def _news(self, inner: Reply) -> None:
         """Hands events on; at the end, the outcome, or the request to somebody else."""
@@ -108,58 +109,66 @@ class Attempt:
 
     def _begin(self, inner: Reply) -> None:
         self._began = True
+        self._rest()
         self._chain.done()
         self._adopt(inner.meta)
 
     def _ended(self, inner: Reply, outcome: Outcome) -> None:
+        self._rest()
         self._adopt(inner.meta)
-        if not isinstance(outcome, PenstockError):
-            self._chain.done()
-            self._watcher.answered(self.target, inner.meta, self._clock())
+        if self._began or not isinstance(outcome, PenstockError):
             self._end(outcome)
-        elif self._began:
-            self._watcher.failed(self.target, outcome, self._clock())
-            self._end(outcome)
+            return
+        step = self._chain.failed(outcome, self._clock())
+        if isinstance(step, GiveUp):
+            self._end(step.error)
         else:
-            step = self._after(outcome)
-            if isinstance(step, GiveUp):
-                self._end(step.error)
-            else:
-                self._task = asyncio.get_running_loop().create_task(self._go_on(step))
+            self._task = asyncio.get_running_loop().create_task(self._go_on(step))
 
     async def _go_on(self, step: Try) -> None:
         """The next targets, when the caller already waits for the reply."""
         try:
-            await self._ask(step)
+            await self._try(step)
         except Exception:
-            log.exception("bug", request_id=self.request.id)
+            log.exception("bug", request_id=self.id)
             self._end(Internal("an internal error; the log has it under this request id"))
 
     def _adopt(self, inner: Meta) -> None:
         """The model that answers, and its times, with what the route knows."""
-        own = self.reply.meta
+        own, chain = self.reply.meta, self._chain
         for name in _TAKEN:
             setattr(own, name, getattr(inner, name))
-        own.tries = self._chain.tries
+        own.tries = chain.tries
+        if (error := chain.first_error) is not None and chain.target != chain.first:
+            own.why = f"fallback: {chain.first} answered {error.code}"
+        if own.degraded or chain.target in SPECIAL:
+            own.degraded = chain.target
 
     def _end(self, outcome: Outcome) -> None:
+        self._rest()
+        self._chain.done()
         if not self.reply.done:
-            self._on_end(self, outcome)
+            self._on_end(self.reply, outcome)
             self.reply.settle(outcome)
 
     def _close(self) -> None:
         """The caller has left, or reads too slowly."""
+        self._rest()
         self._chain.done()
         inner, self._inner = self._inner, None
         if inner is not None:
             inner.close()
-            self._watcher.left(self.target)
         if self._task is not None:
             self._task.cancel()
         outcome = self.reply.outcome
-        self._on_end(self, outcome if outcome is not None else Cancelled("the request was cancelled"))
+        self._on_end(self.reply, outcome if outcome is not None else Cancelled("the request was cancelled"))
+
+    def _rest(self) -> None:
+        """Nobody is waited for any more."""
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
 
 
-_TAKEN = tuple(
-    name for name in Meta.__slots__ if name not in ("age_s", "cache", "degraded", "route", "tries", "why", "cost")
-)
+_OWN = frozenset(("age_s", "cache", "cost", "degraded", "quotas", "route", "tries", "why"))
+_TAKEN = tuple(name for name in Meta.__slots__ if name not in _OWN)

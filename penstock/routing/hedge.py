@@ -3,38 +3,39 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import replace
 
 from penstock.core.errors import PenstockError
 from penstock.core.reply import Meta, Reply
-from penstock.core.request import Handler, Request
+from penstock.routing.watched import Asked
 
 
 class Hedge:
     """`reply` is the winner's: its events and its end, never any of the other's. The loser is closed at once."""
 
-    def __init__(self, request: Request, first: Reply, second: str, handler: Handler, after_s: float):
+    def __init__(self, first: Reply, second: str, ask: Asked, after_s: float):
         self.reply = Reply(Meta(), self._close)
-        self._request = request
         self._second = second
-        self._handler = handler
+        self._ask = ask
         self._racing: list[Reply] = []
         self._winner: Reply | None = None
-        self._failed: PenstockError | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = asyncio.get_running_loop().call_later(after_s, self._late)
         self._watch(first)
 
     def _late(self) -> None:
         self._timer = None
-        self._task = asyncio.get_running_loop().create_task(self._ask())
+        self._task = asyncio.get_running_loop().create_task(self._race())
 
-    async def _ask(self) -> None:
-        """Asks the second, unless the first has begun meanwhile."""
+    async def _race(self) -> None:
+        """Asks the second; whatever it says, the first goes on."""
         try:
-            reply = await self._handler(replace(self._request, model=self._second))
-        except PenstockError:
+            reply = await self._ask(self._second)
+        except PenstockError as error:
+            self._task = None
+            if not self._racing:
+                self.reply.settle(error)
             return
+        self._task = None
         if self._winner is not None or self.reply.done:
             reply.close()
         else:
@@ -45,24 +46,20 @@ class Hedge:
         reply.add_done_callback(self._news)
 
     def _news(self, reply: Reply) -> None:
-        if self._winner is None and not self._take_lead(reply):
-            return
-        if reply is not self._winner:
+        if self.reply.done or (self._winner is None and not self._leads(reply)) or reply is not self._winner:
             return
         for event in reply.take():
             self.reply.emit(event)
         if reply.outcome is not None:
-            self.reply.meta = reply.meta
             self.reply.settle(reply.outcome)
         elif not self.reply.done:
             reply.add_done_callback(self._news)
 
-    def _take_lead(self, reply: Reply) -> bool:
+    def _leads(self, reply: Reply) -> bool:
         """Whether this one answers: it has begun, or is the last that could."""
-        if isinstance(reply.outcome, PenstockError) and reply in self._racing:
+        if isinstance(reply.outcome, PenstockError) and (len(self._racing) > 1 or self._task is not None):
             self._racing.remove(reply)
-            if self._racing:
-                return False
+            return False
         self._winner = reply
         self.reply.meta = reply.meta
         self._rest()
@@ -76,10 +73,15 @@ class Hedge:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
+        if self._task is not None:
+            self._task.cancel()
+            self._task = None
 
     def _close(self) -> None:
         self._rest()
-        if self._task is not None:
-            self._task.cancel()
         for reply in self._racing:
-            reply.close()
+            reply.abandon(self._why())
+
+    def _why(self) -> PenstockError:
+        assert isinstance(self.reply.outcome, PenstockError)
+        return self.reply.outcome

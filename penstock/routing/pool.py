@@ -5,29 +5,39 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from penstock.core.errors import PenstockError, ProviderRefused, ProviderThrottled
-from penstock.core.reply import Meta
 from penstock.routing.failure.breaker import Breaker, BreakerSettings
 from penstock.routing.failure.verdicts import blames
 
 WEIGHT = 0.1
 """Of the newest request in the moving average of answering times."""
+FORGET_S = 60.0
+"""A model that was not asked for so long may have become faster: what was measured then says nothing."""
 
 
 class Member:
     """One model as routes see it, whichever of them asks."""
 
-    __slots__ = ("answers", "breaker", "failures", "in_flight", "latency_s", "name")
+    __slots__ = ("_latency_s", "_measured", "answers", "breaker", "busy_s", "failures", "in_flight", "name")
 
     def __init__(self, name: str, settings: BreakerSettings):
         self.name = name
         self.breaker = Breaker(settings)
-        self.latency_s: float | None = None
+        self._latency_s: float | None = None
+        self._measured = 0.0
+        self.busy_s = 0.0
         self.in_flight = 0
         self.answers = self.failures = 0
 
-    def took(self, seconds: float) -> None:
-        """An answer took so long."""
-        self.latency_s = seconds if self.latency_s is None else self.latency_s + WEIGHT * (seconds - self.latency_s)
+    def latency_s(self, now: float) -> float | None:
+        """Expected seconds to a whole answer; None where nothing is known, or not any more."""
+        return None if now - self._measured > FORGET_S else self._latency_s
+
+    def took(self, seconds: float, busy_s: float, now: float) -> None:
+        """An answer took so long, and kept a worker busy for `busy_s` of it."""
+        before = self.latency_s(now)
+        self._latency_s = seconds if before is None else before + WEIGHT * (seconds - before)
+        self.busy_s = busy_s if before is None else self.busy_s + WEIGHT * (busy_s - self.busy_s)
+        self._measured = now
 
 
 class Pool:
@@ -50,19 +60,18 @@ class Pool:
     # --- what an attempt reports
 
     def asked(self, target: str, now: float) -> None:
-        """A request goes to it; where it is out, this is the one that tries it."""
+        """A request goes to it."""
         member = self.of(target)
         member.in_flight += 1
-        if member.breaker.ejected(now):
-            member.breaker.probe(now)
+        member.breaker.asked(now)
 
-    def answered(self, target: str, meta: Meta, now: float) -> None:
-        """It has answered well."""
+    def answered(self, target: str, seconds: float, busy_s: float, now: float) -> None:
+        """It has answered well, and took so long."""
         member = self.of(target)
         member.in_flight -= 1
         member.answers += 1
-        member.breaker.succeeded(now)
-        member.took(meta.total_s or meta.queue_s + meta.batch_s + meta.compute_s)
+        member.breaker.succeeded()
+        member.took(seconds, busy_s, now)
 
     def failed(self, target: str, error: PenstockError, now: float) -> None:
         """It has answered with an error, or not at all."""
@@ -74,9 +83,3 @@ class Pool:
         member.failures += 1
         wait = error.retry_after_s if isinstance(error, ProviderThrottled) else None
         member.breaker.failed(now, retry_after_s=wait, hopeless=isinstance(error, ProviderRefused))
-
-    def left(self, target: str) -> None:
-        """Nobody waits for its answer any more."""
-        member = self.of(target)
-        member.in_flight -= 1
-        member.breaker.abandoned()

@@ -9,8 +9,7 @@ from dataclasses import dataclass
 from penstock.core.deadline import Deadline
 from penstock.core.errors import BadInput, Overloaded, PenstockError, Unavailable, UnknownModel
 from penstock.core.model import Models, State
-from penstock.core.reply import Meta, Reply
-from penstock.core.request import Handler, Request
+from penstock.core.reply import Meta
 from penstock.routing.failure.ladder import Ladder
 from penstock.routing.policies.choice import policy_of
 from penstock.routing.policies.contract import Candidate, Signals
@@ -18,20 +17,23 @@ from penstock.routing.pool import Pool
 from penstock.routing.rules import Rule
 from penstock.routing.settings import CeilingSettings, RouteSettings, TargetSettings
 
-Expect = Callable[[str, Signals], float]
-"""USD that a model's answer to a request of these sizes is expected to cost."""
-
-SPECIAL = ("cached", "rule", "refuse")
-"""Answers without a model, where a fallback or a ladder names them."""
+Expect = Callable[[str, Signals, float], float]
+"""USD that a model's answer to a request of these sizes is expected to cost; a local model that is kept busy for so
+many seconds."""
+VERY_LONG_S = 86_400.0
+PROBE_PATIENCE_MS = 2000.0
+"""How long a request waits for a first word of a model that failed just now."""
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """Who is asked, in order; `why` the first. `degraded`: the step of the ladder that holds, "" for a full answer."""
+    """Who is asked, in order; `why` the first. `degraded`: the step of the ladder that holds, "" for a full answer.
+    `probes`: the first was left out, and may still not answer."""
 
     targets: tuple[str, ...]
     why: str
     degraded: str = ""
+    probes: bool = False
 
 
 class Route:
@@ -62,7 +64,7 @@ class Route:
         """Who is asked. Raises `BadInput` for a pin that is none of the route's, `Overloaded` and `Unavailable` when
         ceilings leave nobody."""
         if signals.pin:
-            return Way((self._pinned(signals.pin),), "pinned")
+            return Way((self._pinned(signals.pin),), "pinned by the request")
         if (step := self._step(now)) > 0:
             return self._degraded(step)
         candidates = [self.candidate(name, signals, now) for name in self.targets]
@@ -72,7 +74,7 @@ class Route:
         order = [candidate.name for candidate in decision.order]
         left_out = [candidate.name for candidate in allowed if candidate.name not in order]
         if probe is not None and probe in left_out:
-            return Way((probe, *order, *self.settings.fallback), f"tries whether {probe} is back")
+            return Way((probe, *order, *self.settings.fallback), f"tries whether {probe} is back", probes=True)
         return Way((*order, *self.settings.fallback, *left_out), decision.why)
 
     def _step(self, now: float) -> int:
@@ -92,8 +94,8 @@ class Route:
             name,
             weight=settings.weight,
             quality=settings.quality or 0.0,
-            cost=self._expect(name, signals),
-            latency_s=member.latency_s,
+            cost=self._expect(name, signals, member.busy_s),
+            latency_s=member.latency_s(now),
             busy=busy,
             context=context,
             ready=state is State.READY,
@@ -105,14 +107,21 @@ class Route:
         limit = self.settings.timeout_ms
         return asked if limit is None else min(asked, now + limit / 1000)
 
-    async def ask(self, handler: Handler, request: Request) -> Reply:
-        """The answer of one target: a model's, or one without a model."""
-        match request.model:
-            case "rule" if self.rule is not None:
-                return self.rule.reply(request)
-            case "refuse":
-                raise Overloaded("the models of this route are overloaded; try again shortly")
-        return await handler(request)
+    def patience_s(self, way: Way) -> float | None:
+        """How long a target may take to its first word while others are left."""
+        patience = self.settings.patience_ms
+        if way.probes:
+            patience = min(PROBE_PATIENCE_MS, patience or PROBE_PATIENCE_MS)
+        return None if patience is None else patience / 1000
+
+    def quality(self, meta: Meta) -> float:
+        """Of the model that answered."""
+        target = self.target(meta)
+        return 0.0 if target is None else target.quality or 0.0
+
+    def target(self, meta: Meta) -> TargetSettings | None:
+        """The settings of the model that answered, where it is one of the policy's."""
+        return self.targets.get(meta.model) or self.targets.get(f"{meta.model}@{meta.version}")
 
     def meta(self, way: Way) -> Meta:
         """What a reply of this route says of itself from the beginning."""
@@ -120,10 +129,19 @@ class Route:
         meta.route, meta.why, meta.degraded = self.name, way.why, way.degraded
         return meta
 
-    def waited(self, seconds: float, now: float) -> None:
-        """A request has waited so long in its model's queue."""
+    def refused(self, now: float) -> None:
+        """A model of the route has no room: as if a request had waited very long."""
         if self.ladder is not None:
-            self.ladder.waited(seconds, now)
+            self.ladder.waited(VERY_LONG_S, now)
+
+    def ended(self, meta: Meta, now: float) -> None:
+        """A request has ended: how long it waited counts, where whoever was to answer at this step did."""
+        if self.ladder is None:
+            return
+        step = self.ladder.step
+        steps = self.settings.ladder.steps if self.settings.ladder is not None else ()
+        if self.target(meta) is not None if step == 0 else meta.degraded == steps[step - 1]:
+            self.ladder.waited(meta.queue_s, now)
 
     def _present(self, name: str) -> tuple[State | None, float, int]:
         model, _, version = name.partition("@")

@@ -11,6 +11,7 @@ from penstock.core.clock import Clock, system_clock
 from penstock.core.errors import PenstockError
 from penstock.core.reply import Outcome, Reply
 from penstock.core.request import Handler, Request
+from penstock.routing.asker import Asker
 from penstock.routing.attempt import Attempt
 from penstock.routing.failure.budget import RetryBudget
 from penstock.routing.failure.chain import Chain
@@ -47,31 +48,37 @@ class Router:
         return await self._handler(request) if route is None else await self._routed(route, request)
 
     async def _routed(self, route: Route, request: Request) -> Reply:
-        now = self._clock()
-        signals = signals_of(request, route.settings, self._estimate, self._floor(route, request, now))
+        now, settings = self._clock(), route.settings
+        session = session_of(request)
+        floor = self.sessions.floor(session, now, settings.sticky_s)
+        signals = signals_of(request, settings, self._estimate, session, floor)
         way = route.way(signals, now, self._rng)
-        deadline = route.deadline(request.deadline, now)
-        chain = Chain(way.targets, self.budget, deadline=deadline, rng=self._rng)
+        request = replace(request, deadline=route.deadline(request.deadline, now))
         attempt = Attempt(
-            replace(request, deadline=deadline),
-            chain,
-            partial(route.ask, self._handler),
-            self.pool,
+            request.id,
+            Chain(way.targets, self.budget, deadline=request.deadline, rng=self._rng),
+            Asker(route, request, self._handler, self.pool, self._clock),
             self._clock,
             route.meta(way),
-            partial(self._ended, route, signals.session),
+            partial(self._ended, route, session),
+            patience_s=route.patience_s(way),
+            hedge_s=None if settings.hedge_ms is None else settings.hedge_ms / 1000,
         )
+        return await self._started(attempt)
+
+    async def _started(self, attempt: Attempt) -> Reply:
         self.budget.active += 1
-        await attempt.start()
+        try:
+            await attempt.start()
+        except BaseException:
+            attempt.reply.close()
+            raise
         return attempt.reply
 
-    def _floor(self, route: Route, request: Request, now: float) -> float:
-        return self.sessions.floor(session_of(request), now, route.settings.sticky_s)
-
-    def _ended(self, route: Route, session: str, attempt: Attempt, outcome: Outcome) -> None:
+    def _ended(self, route: Route, session: str, reply: Reply, outcome: Outcome) -> None:
         """A routed request's only end."""
         self.budget.active -= 1
-        now, meta = self._clock(), attempt.reply.meta
-        route.waited(meta.queue_s, now)
-        if not isinstance(outcome, PenstockError) and attempt.target in route.targets:
-            self.sessions.reached(session, route.targets[attempt.target].quality or 0.0, now)
+        now, meta = self._clock(), reply.meta
+        route.ended(meta, now)
+        if not isinstance(outcome, PenstockError):
+            self.sessions.reached(session, route.quality(meta), now)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 from typing import Any
 
@@ -25,37 +26,38 @@ class Rule:
         self._settings = settings
         self._function = function
 
-    def reply(self, request: Request) -> Reply:
+    async def reply(self, request: Request) -> Reply:
         """The answer. Raises `Unavailable` where the rule has none for this kind of request, `ModelFailed` when its
         function raises."""
         reply = Reply(Meta("rule", ""))
         if isinstance(request.payload, Generation):
-            _say(reply, self._text(request.payload))
+            _say(reply, await self._text(request.payload))
         else:
-            reply.settle(self._tensors(request.payload))
+            reply.settle(await self._tensors(request.payload))
         return reply
 
-    def _text(self, generation: Generation) -> str:
+    async def _text(self, generation: Generation) -> str:
         said = next((m.content for m in reversed(generation.messages) if m.role == "user"), "")
-        found = self._settings.text if self._function is None else self._called(said or generation.prompt)
+        found = self._settings.text if self._function is None else await self._called(said or generation.prompt)
         if not isinstance(found, str):
             raise Unavailable("no model answers now, and this route's rule says nothing to a text")
         return found
 
-    def _tensors(self, tensors: Tensors) -> Tensors:
+    async def _tensors(self, tensors: Tensors) -> Tensors:
         rows = next((tensor.array.shape[0] for tensor in tensors.values() if tensor.array.ndim), 1)
         if self._function is not None:
-            found = self._called({name: tensor.array for name, tensor in tensors.items()})
+            found = await self._called({name: tensor.array for name, tensor in tensors.items()})
         else:
             found = {name: [value] * rows for name, value in (self._settings.outputs or {}).items()}
         if not isinstance(found, dict) or not found:
             raise Unavailable("no model answers now, and this route's rule has no outputs")
         return {name: array_tensor(value) for name, value in found.items()}
 
-    def _called(self, what: Any) -> Any:
+    async def _called(self, what: Any) -> Any:
+        """What the function gives; it runs in a thread, so that a slow one holds up nobody."""
         assert self._function is not None
         try:
-            return self._function(what)
+            return await asyncio.get_running_loop().run_in_executor(None, self._function, what)
         except Exception as error:
             raise ModelFailed("the route's rule failed on this request", detail=repr(error)) from error
 

@@ -100,6 +100,8 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """Hard limits."""
     timeout_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """For the whole chain, where a request brings no deadline."""
+    patience_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
+    """After so long without a first word a model is given up and the next one asked (default: its own time limits)."""
     hedge_ms: Annotated[float, msgspec.Meta(gt=0)] | None = None
     """After so long without a first word the next model is asked too, and who speaks first answers (default: off)."""
     ladder: LadderSettings | None = None

@@ -23,11 +23,15 @@ class Estimate(Protocol):
     def __call__(self, text: str) -> tuple[float, bool]: ...
 
 
-def signals_of(request: Request, settings: RouteSettings, estimate: Estimate | None, floor: float) -> Signals:
+def signals_of(
+    request: Request, settings: RouteSettings, estimate: Estimate | None, session: str = "", floor: float = 0.0
+) -> Signals:
     """The signals of a request to a route. `floor`: the quality that its session has reached."""
     hints, payload = request.hints or NOTHING, request.payload
     prompt, answer, text = (0, 0, "") if not isinstance(payload, Generation) else _sizes(payload)
-    easy, sure = estimate(text) if estimate is not None and text else (None, False)
+    easy, sure = None, False
+    if estimate is not None and text and settings.policy == "complexity":
+        easy, sure = estimate(text)
     return Signals(
         prompt_tokens=prompt,
         answer_tokens=answer,
@@ -35,7 +39,7 @@ def signals_of(request: Request, settings: RouteSettings, estimate: Estimate | N
         budget=_budget(hints, settings),
         max_latency_s=hints.max_latency_s,
         quality=hints.quality,
-        session=session_of(request),
+        session=session,
         floor=floor,
         pin=hints.pin,
         easy=easy,

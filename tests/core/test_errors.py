@@ -31,6 +31,7 @@ GRPC = {
     "INTERNAL",
     "UNIMPLEMENTED",
 }
+LASTING = (errors.Unloaded, errors.ProviderRefused, errors.BudgetSpent)
 LINE = re.compile(r"^(?P<indent>[│ ]*)[├└]── (?P<name>\w+)\s+(?:(?P<status>\d{3})\s+(?P<grpc>[A-Z_]+))?")
 
 
@@ -75,7 +76,7 @@ def test_every_class_has_its_numbers(kind: type[PenstockError]) -> None:
     assert kind.grpc in GRPC
     assert re.fullmatch(r"[a-z_]+", kind.code)
     heals = kind.status in (408, 429, 502, 503, 504) or kind is errors.HubUnreachable
-    assert kind.may_retry == (heals and kind not in (errors.Unloaded, errors.ProviderRefused))
+    assert kind.may_retry == (heals and kind not in LASTING)
     assert kind.__doc__
 
 

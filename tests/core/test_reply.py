@@ -238,3 +238,17 @@ def test_leaving_a_stream_closes() -> None:
     it, freed = asyncio.run(story())
     assert freed.times == 1
     assert it.done
+
+
+def test_events_may_be_taken_by_whoever_is_called_back() -> None:
+    reply, got = Reply(Meta()), []
+
+    def take(_: Reply) -> None:
+        got.extend(reply.take())
+        reply.add_done_callback(take) if not reply.done else None
+
+    reply.add_done_callback(take)
+    for number in range(UNREAD + 3):
+        reply.emit(number)
+    assert len(got) == UNREAD + 3
+    assert not reply.done

@@ -21,18 +21,47 @@ from penstock.routing.failure.chain import Chain, GiveUp, Try
 from penstock.routing.failure.ladder import Ladder, LadderSettings
 
 
+def ejected(settings: BreakerSettings | None = None) -> Breaker:
+    breaker = Breaker(settings or BreakerSettings())
+    for _ in range(5):
+        assert not breaker.ejected(0.0)
+        breaker.failed(0.0)
+    assert breaker.ejected(0.0)
+    return breaker
+
+
 def test_five_failures_in_a_row_eject_for_longer_each_time() -> None:
-    breaker = Breaker(BreakerSettings())
-    now = 0.0
+    breaker, now = ejected(), 0.0
     for times in range(1, 13):
-        for _ in range(4):
-            breaker.failed(now)
-        assert not breaker.ejected(now)
-        breaker.failed(now)
         seconds = min(30.0 * times, 300.0)
         assert breaker.ejected(now + seconds - 0.01)
         now += seconds
         assert not breaker.ejected(now)
+        breaker.asked(now)
+        breaker.failed(now)
+
+
+def test_who_was_out_is_tried_by_one_request_at_a_time() -> None:
+    breaker = ejected()
+    assert not breaker.may_probe(29.0)
+    assert not breaker.ejected(30.0)
+    breaker.asked(30.0)
+    assert breaker.ejected(30.1)
+    breaker.abandoned()
+    assert not breaker.ejected(30.2)
+    breaker.asked(30.3)
+    breaker.succeeded()
+    for _ in range(4):
+        breaker.asked(31.0)
+        breaker.failed(31.0)
+    assert not breaker.ejected(31.0)
+
+
+def test_failures_of_requests_that_were_on_their_way_are_one_ejection() -> None:
+    breaker = ejected()
+    for _ in range(500):
+        breaker.failed(0.1)
+    assert not breaker.ejected(30.0)
 
 
 def test_an_answer_in_between_forgives() -> None:
@@ -40,7 +69,7 @@ def test_an_answer_in_between_forgives() -> None:
     for _ in range(20):
         for _ in range(4):
             breaker.failed(0.0)
-        breaker.succeeded(0.0)
+        breaker.succeeded()
     assert not breaker.ejected(0.0)
 
 
@@ -48,18 +77,16 @@ def test_who_was_away_for_hours_is_back_within_the_time_of_a_probe() -> None:
     breaker = Breaker(BreakerSettings())
     now = 0.0
     while now < 7200:
-        if not breaker.ejected(now):
-            breaker.failed(now)
-        elif breaker.may_probe(now):
-            breaker.probe(now)
+        if not breaker.ejected(now) or breaker.may_probe(now):
+            breaker.asked(now)
             assert not breaker.may_probe(now)
             breaker.failed(now)
         now += 1.0
     came_back = now
-    while breaker.ejected(now):
-        if breaker.may_probe(now):
-            breaker.probe(now)
-            breaker.succeeded(now)
+    while breaker.on_trial:
+        if not breaker.ejected(now) or breaker.may_probe(now):
+            breaker.asked(now)
+            breaker.succeeded()
         now += 1.0
     assert now - came_back <= 31
 

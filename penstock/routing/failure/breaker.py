@@ -26,9 +26,13 @@ class BreakerSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class Breaker:
-    """One target's failures. Moments are on the caller's clock, in seconds."""
+    """One target's failures. Moments are on the caller's clock, in seconds.
 
-    __slots__ = ("_out_at", "_settings", "failures", "next_probe", "probing", "times", "until")
+    When its time out is over it is on trial: one request at a time asks it, until one is answered. A failure then puts
+    it out again.
+    """
+
+    __slots__ = ("_settings", "failures", "next_probe", "on_trial", "probing", "times", "until")
 
     def __init__(self, settings: BreakerSettings):
         self._settings = settings
@@ -36,37 +40,43 @@ class Breaker:
         self.times = 0
         self.until = 0.0
         self.next_probe = 0.0
+        self.on_trial = False
         self.probing = False
 
     def ejected(self, now: float) -> bool:
         """Whether it is left out now."""
-        return now < self.until
+        return now < self.until or (self.on_trial and self.probing)
 
     def may_probe(self, now: float) -> bool:
         """Whether the next request may try a target that is out."""
-        return self.ejected(now) and not self.probing and now >= self.next_probe
+        return self.on_trial and not self.probing and now >= self.next_probe
 
-    def probe(self, now: float) -> None:
-        """A request tries it; the next one has to wait."""
-        self.probing = True
-        self.next_probe = now + self._settings.probe_s
+    def asked(self, now: float) -> None:
+        """A request goes to it; where it is out or on trial, this is the one that tries it."""
+        if self.on_trial and not self.probing:
+            self.probing = True
+            self.next_probe = now + self._settings.probe_s
 
-    def succeeded(self, now: float) -> None:
+    def succeeded(self) -> None:
         """It answered: it is in again. What it did long ago is forgotten bit by bit."""
         self.failures = 0
         self.probing = False
-        if self.until:
+        if self.on_trial:
+            self.on_trial = False
             self.until = 0.0
             self.times = max(0, self.times - 1)
 
     def failed(self, now: float, *, retry_after_s: float | None = None, hopeless: bool = False) -> None:
         """It failed. `retry_after_s`: when it says that it may be asked again; `hopeless`: another try cannot heal
         it."""
-        self.probing = False
+        tried, self.probing = self.probing, False
+        if self.on_trial and (not tried or now < self.until) and retry_after_s is None:
+            # It was asked before it was put out, or tried before its time is over: it stays out as long as it was to.
+            return
         self.failures += 1
         if retry_after_s is not None:
             self._eject(now, min(retry_after_s, self._settings.max_eject_s))
-        elif hopeless or self.failures >= self._settings.failures:
+        elif hopeless or self.on_trial or self.failures >= self._settings.failures:
             self.times += 1
             self._eject(now, min(self.times * self._settings.eject_s, self._settings.max_eject_s))
 
@@ -75,6 +85,7 @@ class Breaker:
         self.probing = False
 
     def _eject(self, now: float, seconds: float) -> None:
+        self.on_trial = True
         self.until = max(self.until, now + seconds)
         self.next_probe = min(self.until, now + self._settings.probe_s)
         self.failures = 0

@@ -7,12 +7,16 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from penstock.core.deadline import Deadline
-from penstock.core.errors import DeadlineExceeded, PenstockError
+from penstock.core.errors import DeadlineExceeded, PenstockError, Unavailable
 from penstock.routing.failure.budget import RetryBudget
-from penstock.routing.failure.verdicts import Verdict, verdict
+from penstock.routing.failure.verdicts import Verdict, of_the_request, verdict
 
 ENOUGH_S = 0.005
 """With less time left than this nobody else is asked."""
+MAX_WAIT_S = 5.0
+"""Who says to come back later than this is not waited for."""
+SPECIAL = frozenset(("cached", "rule", "refuse"))
+"""Answers without a model, where a fallback or a ladder names them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,8 +36,8 @@ class GiveUp:
 
 
 class Chain:
-    """`targets`: in order, each but once. A retry asks the same target again, within the shared budget, and only when
-    nobody else of the order is left or a pause is short; a fallback is the next target, and needs no budget."""
+    """`targets`: in order, each but once. A retry asks the same target again, within the shared budget; a fallback is
+    the next target, and needs no budget: it asks somebody else, so it is no load on who is in trouble."""
 
     def __init__(self, targets: Sequence[str], budget: RetryBudget, *, deadline: Deadline, rng: random.Random):
         self._targets = list(dict.fromkeys(targets))
@@ -42,27 +46,52 @@ class Chain:
         self._rng = rng
         self._place = 0
         self._asked = 0
-        self._first: PenstockError | None = None
+        self._errors: list[PenstockError] = []
         self._retrying = False
         self.tries = 0
+
+    @property
+    def target(self) -> str:
+        """Who is asked now."""
+        return self._targets[self._place]
+
+    @property
+    def first(self) -> str:
+        """Who is asked first."""
+        return self._targets[0]
+
+    @property
+    def others(self) -> Sequence[str]:
+        """Who comes after."""
+        return self._targets[self._place + 1 :]
+
+    @property
+    def first_error(self) -> PenstockError | None:
+        """Why the first was not the one."""
+        return self._errors[0] if self._errors else None
 
     def begin(self, now: float) -> Try:
         """The first target."""
         self.tries = self._asked = 1
-        return Try(self._targets[0], now)
+        return Try(self.target, now)
 
     def failed(self, error: PenstockError, now: float) -> Try | GiveUp:
         """What to do after the current target's error, with nothing told to the caller yet."""
         self.done()
+        self._errors.append(error)
         kind = verdict(error)
-        self._first = self._first if self._first is not None else error
         if kind is Verdict.FINAL:
             return GiveUp(error)
         if self._deadline - now < ENOUGH_S:
             return GiveUp(DeadlineExceeded("no model of the route has answered in time"))
         if kind is Verdict.AGAIN and (retry := self._retry(error, now)) is not None:
             return retry
-        return self._next(now)
+        if not self.others:
+            return GiveUp(self._end())
+        self._place += 1
+        self._asked = 1
+        self.tries += 1
+        return Try(self.target, now)
 
     def done(self) -> None:
         """The current try has ended, or its answer has begun: its place among the retries is free."""
@@ -71,29 +100,33 @@ class Chain:
             self._budget.give()
 
     def _retry(self, error: PenstockError, now: float) -> Try | None:
-        if self._asked >= self._budget.settings.tries:
+        if self._asked >= self._budget.settings.tries or self.target in SPECIAL:
             return None
         pause = self._budget.pause(self._asked - 1, self._rng)
-        wait = max(pause, error.retry_after_s or 0.0) if not self._others else pause
-        if self._others and (error.retry_after_s or 0.0) > pause:
+        wanted = error.retry_after_s or 0.0
+        if wanted > (pause if self.others else MAX_WAIT_S):
             return None
-        if now + wait > self._deadline - ENOUGH_S or not self._budget.take():
+        at = now + max(pause, wanted)
+        if at > self._deadline - ENOUGH_S or not self._budget.take():
             return None
         self._retrying = True
         self._asked += 1
         self.tries += 1
-        return Try(self._targets[self._place], now + wait, retry=True)
+        return Try(self.target, at, retry=True)
 
-    def _next(self, now: float) -> Try | GiveUp:
-        if not self._others:
-            assert self._first is not None
-            return GiveUp(self._first)
-        self._place += 1
-        self._asked = 1
-        self.tries += 1
-        return Try(self._targets[self._place], now)
-
-    @property
-    def _others(self) -> int:
-        """How many targets come after this one."""
-        return len(self._targets) - self._place - 1
+    def _end(self) -> PenstockError:
+        """What the caller is told when nobody has answered: the only model's own error; the request's fault, where it
+        is all that went wrong; else that nobody answers now."""
+        last = self._errors[-1]
+        if len(self._targets) == 1 or self.target == "refuse":
+            return last
+        faults = [error for error in self._errors if not of_the_request(error)]
+        if not faults:
+            return self._errors[0]
+        waits = [error.retry_after_s for error in faults if error.retry_after_s]
+        codes = ", ".join(dict.fromkeys(error.code for error in self._errors))
+        return Unavailable(
+            f"none of this route's {len(self._targets)} models answers now; try again shortly",
+            detail=f"their errors: {codes}",
+            retry_after_s=min(waits, default=1.0),
+        )

@@ -8,8 +8,12 @@ from penstock.core.errors import (
     BadInput,
     Cancelled,
     ContextExceeded,
+    CrashLooping,
     DeadlineExceeded,
+    Draining,
     Forbidden,
+    Loading,
+    Overloaded,
     PenstockError,
     ProviderFailed,
     QuotaExceeded,
@@ -17,6 +21,7 @@ from penstock.core.errors import (
     Unauthenticated,
     Unavailable,
     UnknownModel,
+    Unloaded,
     Unsupported,
 )
 
@@ -32,6 +37,9 @@ class Verdict(StrEnum):
 
 _FINAL = (BadInput, Cancelled, DeadlineExceeded, RequestRefused, Unauthenticated, Forbidden, UnknownModel)
 _AGAIN = (ProviderFailed, Unavailable)
+_BUSY = (Overloaded, Loading, Unloaded, Draining)
+_HERE_ONLY = (ContextExceeded, Unsupported, QuotaExceeded, CrashLooping, *_BUSY)
+_INNOCENT = (*_FINAL, *_BUSY, Unsupported)
 
 
 def verdict(error: PenstockError) -> Verdict:
@@ -39,7 +47,7 @@ def verdict(error: PenstockError) -> Verdict:
 
     A request that is wrong is wrong for every model, unless it was only too long or asked for what this model lacks.
     """
-    if isinstance(error, ContextExceeded | Unsupported | QuotaExceeded):
+    if isinstance(error, _HERE_ONLY):
         return Verdict.ELSEWHERE
     if isinstance(error, _FINAL):
         return Verdict.FINAL
@@ -49,6 +57,11 @@ def verdict(error: PenstockError) -> Verdict:
 
 
 def blames(error: PenstockError) -> bool:
-    """Whether the target is to blame, and not the request or the caller."""
-    innocent = (BadInput, Cancelled, DeadlineExceeded, Forbidden, RequestRefused, Unauthenticated, Unsupported)
-    return not isinstance(error, innocent)
+    """Whether the target is to blame, and not the request, the caller, or how many they are: who is only busy says so
+    himself."""
+    return not isinstance(error, _INNOCENT)
+
+
+def of_the_request(error: PenstockError) -> bool:
+    """Whether the request is to blame, and another time would not help."""
+    return isinstance(error, BadInput | Unsupported)

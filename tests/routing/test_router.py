@@ -1,0 +1,307 @@
+"""Routes over scripted models: who answers, what is told, and that everything is settled once."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Coroutine
+from typing import Any
+
+import pytest
+
+from penstock.core.errors import (
+    BadInput,
+    Cancelled,
+    DeadlineExceeded,
+    Overloaded,
+    PenstockError,
+    ProviderFailed,
+    Unavailable,
+)
+from penstock.core.generation import Generated, Text
+from penstock.core.reply import Reply
+from penstock.core.request import Hints
+from penstock.routing.failure.breaker import BreakerSettings
+from penstock.routing.failure.budget import RetryBudget, RetrySettings
+from penstock.routing.failure.ladder import LadderSettings
+from penstock.routing.pool import Pool
+from penstock.routing.route import Route
+from penstock.routing.router import Router
+from penstock.routing.rules import Rule
+from penstock.routing.settings import RouteSettings, RuleSettings
+from tests.routing.backends import Backend, Backends, question
+
+DOWN = ProviderFailed("down")
+
+
+def router(*backends: Backend, rule: Rule | None = None, **settings: Any) -> Router:
+    models = Backends(backends)
+    pool = Pool(BreakerSettings())
+    chosen = RouteSettings(models=settings.pop("models", tuple(models.by_name)), **settings)
+    route = Route("route", chosen, models, pool, lambda name, signals, busy_s: 0.0, rule=rule)
+    budget = RetryBudget(RetrySettings(backoff_ms=1))
+    return Router(models, {"route": route}, pool, budget, rng=random.Random(0))
+
+
+def run(work: Coroutine[Any, Any, Any]) -> Any:
+    async def limited() -> Any:
+        async with asyncio.timeout(20):
+            return await work
+
+    return asyncio.run(limited())
+
+
+async def said(reply: Reply) -> str:
+    return "".join([event.text async for event in reply if isinstance(event, Text)])
+
+
+async def ask(made: Router, **more: Any) -> tuple[str, Reply]:
+    reply = await made(question(**more))
+    return await said(reply), reply
+
+
+def test_the_first_answers_and_the_reply_says_so() -> None:
+    made = router(Backend("a", ["from a"]), Backend("b"))
+    text, reply = run(ask(made))
+    meta = reply.meta
+    assert (text, meta.model, meta.route, meta.tries, meta.why) == ("from a", "a", "route", 1, "first in order")
+    assert isinstance(reply.outcome, Generated)
+    assert (made.budget.active, made.budget.retrying) == (0, 0)
+
+
+@pytest.mark.parametrize("broken", [Backend("a", refuses=DOWN), Backend("a", [DOWN]), Backend("a", [0.01, DOWN])])
+def test_a_fault_before_the_first_word_is_not_seen(broken: Backend) -> None:
+    made = router(broken, Backend("b", ["from b"]))
+    text, reply = run(ask(made))
+    assert (text, reply.meta.model, reply.meta.tries) == ("from b", "b", 3)
+    assert broken.asked == 2
+
+
+def test_a_fault_after_the_first_word_is_told_and_nothing_is_said_twice() -> None:
+    other = Backend("b")
+    made = router(Backend("a", ["half an ", DOWN]), other)
+
+    async def halves() -> None:
+        reply = await made(question())
+        got: list[str] = []
+
+        async def read() -> None:
+            async for event in reply:
+                got.extend([event.text] if isinstance(event, Text) else [])
+
+        with pytest.raises(ProviderFailed):
+            await read()
+        assert got == ["half an "]
+
+    run(halves())
+    assert other.asked == 0
+    assert made.budget.active == 0
+
+
+def test_all_down_is_one_error() -> None:
+    made = router(*(Backend(name, refuses=DOWN) for name in "abc"))
+    with pytest.raises(PenstockError) as told:
+        run(ask(made))
+    assert told.value.status == 503
+
+
+def test_a_wrong_request_is_told_at_once() -> None:
+    other = Backend("b")
+    made = router(Backend("a", refuses=BadInput("wrong")), other)
+    with pytest.raises(BadInput, match="wrong"):
+        run(ask(made))
+    assert other.asked == 0
+
+
+def test_fallbacks_come_after_the_routes_own_models() -> None:
+    backends = [Backend("a", refuses=DOWN), Backend("b", refuses=DOWN), Backend("small", ["small talk"])]
+    made = router(*backends, models=("a", "b"), fallback=("small", "rule"))
+    assert run(ask(made))[0] == "small talk"
+
+
+def test_a_rule_answers_when_nobody_does() -> None:
+    rule = Rule(RuleSettings(text="We are closed."))
+    made = router(Backend("a", refuses=DOWN), fallback=("rule",), rule=rule)
+    text, reply = run(ask(made))
+    assert (text, reply.meta.model) == ("We are closed.", "rule")
+
+
+def test_whoever_leaves_takes_his_place_along() -> None:
+    slow = Backend("a", ["hello", 60.0])
+    made = router(slow, Backend("b"))
+
+    async def leaves() -> None:
+        reply = await made(question())
+        await reply.began()
+        reply.close()
+        await asyncio.sleep(0.01)
+        assert isinstance(reply.outcome, Cancelled)
+
+    run(leaves())
+    assert (slow.closed, slow.live) == (1, 0)
+    assert made.budget.active == 0
+    assert made.pool.of("a").in_flight == 0
+
+
+def test_an_ejected_model_is_passed_by_and_comes_back() -> None:
+    primary = Backend("a", refuses=DOWN)
+    made = router(primary, Backend("b", ["from b"]))
+    for _ in range(10):
+        assert run(ask(made))[0] == "from b"
+    before = primary.asked
+    for _ in range(10):
+        assert run(ask(made))[0] == "from b"
+    assert primary.asked == before
+    primary.refuses = None
+    made.pool.of("a").breaker.next_probe = 0.0
+    text, reply = run(ask(made))
+    assert (text, reply.meta.why) == ("hello", "tries whether a is back")
+    assert not made.pool.of("a").breaker.ejected(1e18)
+
+
+def test_a_pin_is_obeyed_and_never_replaced() -> None:
+    made = router(Backend("a"), Backend("b", refuses=Unavailable("down")))
+    assert run(ask(made, hints=Hints(pin="a")))[1].meta.why == "pinned by the request"
+    with pytest.raises(Unavailable):
+        run(ask(made, hints=Hints(pin="b")))
+    with pytest.raises(BadInput, match="has no model 'c'"):
+        run(ask(made, hints=Hints(pin="c")))
+
+
+def test_what_is_no_route_passes() -> None:
+    made = router(Backend("a"))
+
+    async def direct() -> str:
+        request = question()
+        request.model = "a"
+        reply = await made(request)
+        assert reply.meta.route == ""
+        return await said(reply)
+
+    assert run(direct()) == "hello"
+
+
+def test_a_silent_model_is_given_up_when_patience_ends() -> None:
+    silent = Backend("a", [60.0])
+    made = router(silent, Backend("b", ["from b"]), patience_ms=20)
+    text, reply = run(ask(made))
+    assert (text, reply.meta.model) == ("from b", "b")
+    assert reply.meta.why == "fallback: a answered unavailable"
+    assert (silent.live, made.pool.of("a").in_flight, made.pool.of("a").failures) == (0, 0, 1)
+
+
+def test_the_last_model_is_waited_for() -> None:
+    made = router(Backend("a", [0.1, "slow"]), patience_ms=20)
+    assert run(ask(made))[0] == "slow"
+
+
+def test_a_hedge_asks_the_second_and_the_faster_answers() -> None:
+    slow = Backend("a", [30.0, "slow"])
+    made = router(slow, Backend("b", ["from b", " whole"]), hedge_ms=20)
+    text, reply = run(ask(made))
+    assert (text, reply.meta.model) == ("from b whole", "b")
+    assert (slow.closed, slow.live, made.pool.of("a").in_flight) == (1, 0, 0)
+
+
+def test_a_hedge_lets_the_first_win_when_it_speaks_first() -> None:
+    other = Backend("b", [30.0, "from b"])
+    made = router(Backend("a", [0.1, "from a"]), other, hedge_ms=20)
+    assert run(ask(made))[0] == "from a"
+    assert (other.asked, other.live) == (1, 0)
+
+
+@pytest.mark.parametrize("second", [Backend("b", refuses=DOWN), Backend("b", [0.01, DOWN])])
+def test_a_hedge_of_two_that_fail_ends_once(second: Backend) -> None:
+    made = router(Backend("a", [0.05, DOWN]), second, hedge_ms=10)
+    with pytest.raises(Unavailable, match="none of this route's 2 models"):
+        run(ask(made))
+    assert all(member.in_flight == 0 for member in made.pool)
+
+
+def test_a_hedge_that_is_left_leaves_both() -> None:
+    both = [Backend("a", [30.0]), Backend("b", [30.0])]
+    made = router(*both, hedge_ms=10)
+
+    async def leaves() -> None:
+        reply = await made(question())
+        await asyncio.sleep(0.05)
+        assert [backend.live for backend in both] == [1, 1]
+        reply.close()
+
+    run(leaves())
+    assert [backend.live for backend in both] == [0, 0]
+    assert all(member.in_flight == 0 for member in made.pool)
+
+
+def test_who_is_busy_is_passed_by_and_not_put_out() -> None:
+    made = router(Backend("a", refuses=Overloaded("full")), Backend("b", ["from b"]))
+    for _ in range(20):
+        assert run(ask(made))[0] == "from b"
+    assert not made.pool.of("a").breaker.on_trial
+
+
+def test_a_busy_model_without_others_says_so_at_once() -> None:
+    made = router(Backend("a", refuses=Overloaded("full")))
+    with pytest.raises(Overloaded, match="full"):
+        run(ask(made))
+
+
+def test_the_ladder_is_announced_and_left() -> None:
+    ladder = LadderSettings(steps=("small", "rule"), window_ms=10, hold_s=0.05, enter_ms=50, leave_ms=10)
+    big, rule = Backend("big", refuses=Overloaded("full")), Rule(RuleSettings(text="Later."))
+    small = Backend("small", ["short"])
+    made = router(big, small, models=("big",), fallback=("small",), ladder=ladder, rule=rule)
+
+    async def overloaded() -> list[tuple[str, str]]:
+        seen = []
+        for _ in range(4):
+            text, reply = await ask(made)
+            seen.append((text, reply.meta.degraded))
+            await asyncio.sleep(0.012)
+        return seen
+
+    assert run(overloaded())[-1] == ("short", "small")
+    big.refuses = None
+
+    async def calm() -> str:
+        await asyncio.sleep(0.1)
+        return (await ask(made))[1].meta.degraded
+
+    assert run(calm()) == ""
+
+
+def test_a_step_that_fails_goes_on_to_the_next_one() -> None:
+    ladder = LadderSettings(steps=("small", "rule"))
+    made = router(
+        Backend("big"),
+        Backend("small", refuses=DOWN),
+        models=("big",),
+        ladder=ladder,
+        rule=Rule(RuleSettings(text="Later.")),
+    )
+    made.routes["route"].ladder.step = 1  # type: ignore[union-attr]
+    text, reply = run(ask(made))
+    assert (text, reply.meta.degraded) == ("Later.", "rule")
+
+
+def test_refusing_is_the_last_step() -> None:
+    made = router(Backend("big"), ladder=LadderSettings(steps=("refuse",)))
+    made.routes["route"].ladder.step = 1  # type: ignore[union-attr]
+    with pytest.raises(Overloaded, match="overloaded"):
+        run(ask(made))
+
+
+def test_a_rule_may_be_a_function_and_its_faults_are_told() -> None:
+    rule = Rule(RuleSettings(function="x:y"), lambda text: text.upper())
+    assert run(ask(router(Backend("a", refuses=DOWN), fallback=("rule",), rule=rule)))[0] == "HELLO"
+    broken = Rule(RuleSettings(function="x:y"), lambda text: 1 / 0)
+    with pytest.raises(Unavailable):
+        run(ask(router(Backend("a", refuses=DOWN), fallback=("rule",), rule=broken)))
+
+
+def test_one_deadline_for_the_whole_chain() -> None:
+    backends = [Backend(name, [0.2, DOWN]) for name in "abcdef"]
+    made = router(*backends, timeout_ms=300)
+    with pytest.raises(DeadlineExceeded):
+        run(ask(made))
+    assert sum(backend.asked for backend in backends) <= 2
