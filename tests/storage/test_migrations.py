@@ -1,0 +1,63 @@
+"""Tables of an older Penstock become those of today, in whole or not at all."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import Connection, insert, inspect, select, text
+
+from penstock.core.errors import ConfigError
+from penstock.storage import migrations, tables
+from penstock.storage.database import Database
+from penstock.storage.opening import WRITES
+
+
+def colour(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE penstock_feedback ADD COLUMN colour TEXT"))
+
+
+def shade(connection: Connection) -> None:
+    connection.execute(text("UPDATE penstock_feedback SET colour = 'red'"))
+
+
+def broken(connection: Connection) -> None:
+    connection.execute(text("ALTER TABLE penstock_feedback ADD COLUMN taste TEXT"))
+    raise KeyError("in the middle")
+
+
+def filled(database: Database) -> None:
+    row = {"request": "r", "tenant": "t", "at": 1.0, "score": 0.5, "source": "user", "comment": ""}
+    with database.writing() as connection:
+        connection.execute(insert(tables.feedback).values(row))
+
+
+def test_steps_run_once_in_order_and_keep_what_is_there(database: Database) -> None:
+    filled(database)
+    for _ in range(2):
+        migrations.prepare(database.engine(), WRITES, (colour, shade))
+    with database.reading() as connection:
+        assert connection.execute(text("SELECT score, colour FROM penstock_feedback")).one() == (0.5, "red")
+
+
+def test_only_the_steps_that_are_missing_run(database: Database) -> None:
+    filled(database)
+    migrations.prepare(database.engine(), WRITES, (colour,))
+    migrations.prepare(database.engine(), WRITES, (broken, shade))
+    with database.reading() as connection:
+        assert connection.execute(text("SELECT colour FROM penstock_feedback")).scalar_one() == "red"
+
+
+def test_a_step_that_fails_leaves_all_as_it_was(database: Database) -> None:
+    filled(database)
+    with pytest.raises(KeyError):
+        migrations.prepare(database.engine(), WRITES, (colour, broken))
+    with database.reading() as connection:
+        columns = {column["name"] for column in inspect(connection).get_columns("penstock_feedback")}
+        assert columns == set(tables.feedback.c.keys())
+        assert connection.execute(select(tables.feedback.c.score)).scalar_one() == 0.5
+    migrations.prepare(database.engine(), WRITES, (colour, shade))
+
+
+def test_tables_of_a_newer_penstock_are_left_alone(database: Database, url: str) -> None:
+    migrations.prepare(database.engine(), WRITES, (colour,))
+    with pytest.raises(ConfigError, match="newer Penstock"):
+        Database(url).engine()
