@@ -1,4 +1,4 @@
-"""The price list that comes with Penstock: what providers and rented machines cost, and when somebody looked."""
+"""The price list that comes with Penstock: what providers ask, and when somebody looked."""
 
 from __future__ import annotations
 
@@ -27,21 +27,11 @@ class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, rename={"
     alike: str = ""
 
 
-class Rent(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
-    """Rented machines: USD per hour, of one core, and of one GPU by a word of its name."""
-
-    source: str
-    checked: str
-    core: float
-    gpus: dict[str, float]
-
-
 class Public(msgspec.Struct, frozen=True):
     """The whole list. `date`: of its last change."""
 
     date: str
     sections: dict[str, Section]
-    rent: Rent
 
     def price(self, provider: str, model: str) -> Price | None:
         """What a provider asks for a model; one state of a model costs what the model costs, unless it is listed."""
@@ -58,8 +48,8 @@ class Public(msgspec.Struct, frozen=True):
 def public() -> Public:
     """The list, read once."""
     document = _document()
-    date, rent = str(document.pop("date")), msgspec.convert(document.pop("machine"), Rent, strict=False)
-    return Public(date, msgspec.convert(document, dict[str, Section], strict=False), rent)
+    date = str(document.pop("date"))
+    return Public(date, msgspec.convert(document, dict[str, Section], strict=False))
 
 
 def _document() -> dict[str, Any]:
