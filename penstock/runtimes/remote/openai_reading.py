@@ -1,0 +1,208 @@
+"""Answers of OpenAI's API as events, whole ones and streams alike."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from penstock.core.errors import PenstockError
+from penstock.core.generation import Generated, Generation, Reason, Reasoning, Started, Stopped, Text, Usage
+from penstock.runtimes.remote.calls import BrokenCall, Calls
+from penstock.runtimes.remote.estimate import prompt_tokens, tokens_of
+from penstock.runtimes.remote.failures import cut, failed
+from penstock.runtimes.remote.openai_logprobs import logprobs_of
+from penstock.runtimes.remote.openai_wire import Choice, Content, Said, Tokens, ToolCall, decode_chunk
+from penstock.runtimes.remote.reading import News, Reading, filtered, odd_end
+
+REASONS: dict[str, Reason] = {
+    "stop": "stop",
+    "eos": "stop",
+    "eos_token": "stop",
+    "stop_sequence": "stop",
+    "end_turn": "stop",
+    "length": "length",
+    "max_tokens": "length",
+    "model_length": "length",
+    "tool_calls": "tool_calls",
+    "function_call": "tool_calls",
+}
+"""Why answers end, by the words of those who speak OpenAI's API."""
+DONE = b"[DONE]"
+
+
+class OpenAIReader(Reading):
+    """One reply."""
+
+    def __init__(self, provider: str, asked: Generation):
+        super().__init__()
+        self.provider = provider
+        self._asked = asked
+        self._choices: dict[int, ChoiceReader] = {}
+        self._usage: Tokens | None = None
+        self._began = False
+
+    def _read(self, message: bytes, event: str) -> Iterator[News]:
+        if message == DONE:
+            yield from self._rest()
+            return
+        chunk = decode_chunk(message)
+        if chunk.error is not None or (chunk.object == "error" and chunk.message):
+            raise in_band(self.provider, chunk.error or chunk.message)
+        if chunk.usage is not None:
+            self._usage = chunk.usage
+        if not self._began:
+            self._began = True
+            yield self._started()
+        for choice in chunk.choices:
+            reader = self._choices.get(choice.index)
+            if reader is None:
+                one = not self._asked.parallel_calls
+                reader = self._choices[choice.index] = ChoiceReader(choice.index, self.provider, one)
+            yield from reader.read(choice)
+
+    def _started(self) -> Started:
+        """The prompt's tokens are known at the end; until then by estimate."""
+        if self._usage is None:
+            return Started(prompt_tokens(self._asked))
+        usage = usage_of(self._usage)
+        return Started(usage.prompt_tokens, usage.cached_tokens)
+
+    def _rest(self) -> Iterator[News]:
+        """The proper end is one where every answer has said why it ends."""
+        ended = sum(reader.ended for reader in self._choices.values())
+        if ended == len(self._choices) >= self._asked.choices:
+            yield Generated(self._total())
+        else:
+            yield cut(self.provider)
+
+    def _total(self) -> Usage:
+        if self._usage is not None:
+            return usage_of(self._usage)
+        told = sum(reader.told for reader in self._choices.values())
+        return Usage(prompt_tokens(self._asked), 0, tokens_of(told))
+
+
+class ChoiceReader:
+    """One of the answers. `told`: characters of it so far; `ended`: it has said why it ends."""
+
+    __slots__ = ("_begun", "_calls", "_index", "_keys", "_last", "_provider", "ended", "told")
+
+    def __init__(self, index: int, provider: str, one_call: bool):
+        self._index = index
+        self._provider = provider
+        self._calls = Calls(index, one=one_call)
+        self._keys: dict[int, tuple[int, str]] = {}
+        self._last = (0, "")
+        self._begun = 0
+        self.told = 0
+        self.ended = False
+
+    def read(self, choice: Choice) -> Iterator[News]:
+        """What is new, or the whole."""
+        if self.ended:
+            return
+        said = choice.delta or choice.message
+        if said is not None:
+            yield from self._said(said, choice)
+        elif choice.text:
+            yield self._text(choice.text, choice)
+        if choice.finish_reason:
+            yield from self._ended(choice.finish_reason)
+
+    def _said(self, said: Said, choice: Choice) -> Iterator[News]:
+        thought = said.reasoning_content or said.reasoning
+        if thought:
+            yield self._thought(thought)
+        if said.content:
+            yield from self._content(said.content, choice)
+        if said.refusal:
+            yield self._text(said.refusal, choice)
+        for place, call in enumerate(said.tool_calls or ()):
+            yield from self._call(call, place)
+
+    def _content(self, content: Content, choice: Choice) -> Iterator[News]:
+        if isinstance(content, str):
+            yield self._text(content, choice)
+            return
+        for part in content or ():
+            if part.text:
+                yield self._text(part.text, choice)
+            if part.thinking:
+                yield self._thought(thought_of(part.thinking))
+
+    def _text(self, text: str, choice: Choice) -> Text:
+        self.told += len(text)
+        if choice.logprobs is None:
+            return Text(self._index, text)
+        logprobs = logprobs_of(choice.logprobs)
+        return Text(self._index, text, logprobs, len(logprobs))
+
+    def _thought(self, text: str) -> Reasoning:
+        self.told += len(text)
+        return Reasoning(self._index, text)
+
+    def _call(self, call: ToolCall, place: int) -> Iterator[News]:
+        """Pieces of a call share its number; a new id under an old number is a new call, as some servers have it."""
+        number, function = place if call.index is None else call.index, call.function
+        key = self._keys.get(number)
+        if function.name and (key is None or call.id not in (None, "", key[1])):
+            yield from self._calls.finish(self._last)
+            self._begun += 1
+            self._last = key = self._keys[number] = (self._begun, call.id or "")
+            self._calls.begin(key, key[1], function.name)
+        if key is None:
+            raise BrokenCall
+        if function.arguments:
+            text = function.arguments if isinstance(function.arguments, str) else _json(function.arguments)
+            self.told += len(text)
+            self._calls.more(key, text)
+
+    def _ended(self, word: str) -> Iterator[News]:
+        reason = REASONS.get(word)
+        if reason is None:
+            raise self._odd(word)
+        yield from self._calls.end(cut=reason == "length")
+        if reason != "length":
+            reason = "tool_calls" if self._calls.told else "stop"
+        self.ended = True
+        yield Stopped(self._index, reason)
+
+    def _odd(self, word: str) -> PenstockError:
+        return filtered(self._provider, word) if word == "content_filter" else odd_end(self._provider, word)
+
+
+def usage_of(tokens: Tokens) -> Usage:
+    """What an answer took."""
+    prompt, answer = tokens.prompt_tokens_details, tokens.completion_tokens_details
+    cached = tokens.prompt_cache_hit_tokens if prompt is None else prompt.cached_tokens
+    accepted = 0 if answer is None else answer.accepted_prediction_tokens or 0
+    return Usage(
+        tokens.prompt_tokens,
+        cached or 0,
+        tokens.completion_tokens or 0,
+        0 if answer is None else answer.reasoning_tokens or 0,
+        accepted + (0 if answer is None else answer.rejected_prediction_tokens or 0),
+        accepted,
+    )
+
+
+def in_band(provider: str, error: Any) -> PenstockError:
+    """The error of a stream that goes wrong in the middle."""
+    found = error if isinstance(error, dict) else {"message": error}
+    code = found.get("code", found.get("status"))
+    words = str(found.get("message") or found.get("type") or "")
+    status = code if isinstance(code, int) and 400 <= code < 600 else 500
+    return failed(provider, status, {}, words)
+
+
+def thought_of(thinking: str | list[dict[str, Any]]) -> str:
+    """The text of a part that is a thought."""
+    if isinstance(thinking, str):
+        return thinking
+    return "".join(str(part.get("text", "")) for part in thinking)
+
+
+def _json(value: dict[str, Any]) -> str:
+    return msgspec.json.encode(value).decode()
