@@ -109,11 +109,13 @@ class Dispatcher:
         if batch is None:
             return
         at = 0
+        each_s = compute_s / max(1, sum(work.size or work.rows for work in batch.works))
         for work in batch.works:
             stop = at + work.rows
             if work.phase is Phase.RUNNING:
                 work.finished = now
                 work.compute_s = compute_s
+                work.busy_s = each_s * (work.size or work.rows)
                 self._end(work, rows(at, stop))
             at = stop
 

@@ -138,6 +138,7 @@ class Intake:
             meta.queue_s = work.free - work.arrived
             meta.batch_s = work.started - work.free
             meta.compute_s = work.compute_s
+            meta.busy_s = work.busy_s
             meta.batch_rows = work.batch_rows
             self._recorder.request(work.finished - work.arrived, meta.queue_s, meta.batch_s, meta.compute_s)
         if self.holding:

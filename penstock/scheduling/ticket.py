@@ -63,6 +63,7 @@ class Parts:
         work.owner = self.owner
         work.arrived, work.free, work.started = first.arrived, first.free, first.started
         work.compute_s = sum(part.compute_s for part in self.works)
+        work.busy_s = sum(part.busy_s for part in self.works)
         self.on_end(work, outcome)
         if isinstance(outcome, PenstockError):
             for other in self.works:

@@ -30,12 +30,13 @@ class Work:
     `size`: its estimated tokens, where rows are counted so. `first`: the place of its first row in its request.
     `deaths`: workers that died while running it. `on_end` is called exactly once.
     Moments are on the scheduler's clock: `arrived`, `free` (when a worker was free for it),
-    `started` (sent to the worker), `finished` (its result came back).
+    `started` (sent to the worker), `finished` (its result came back). `busy_s`: its share of the batch's compute time.
     """
 
     __slots__ = (
         "arrived",
         "batch_rows",
+        "busy_s",
         "compute_s",
         "deadline",
         "deaths",
@@ -79,7 +80,7 @@ class Work:
         self.deaths = 0
         self.batch_rows = 0
         self.arrived = self.free = self.started = self.finished = 0.0
-        self.compute_s = 0.0
+        self.compute_s = self.busy_s = 0.0
 
     def end(self, outcome: Outcome) -> bool:
         """Ends the work; False when it had ended before."""

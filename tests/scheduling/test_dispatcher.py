@@ -86,6 +86,14 @@ def test_the_moments_of_a_request() -> None:
     assert (made.compute_s, made.batch_rows) == (0.25, 2)
 
 
+def test_the_time_of_a_batch_is_shared_by_rows() -> None:
+    story = Story()
+    works = [story.submit(1, 2, 3), story.submit(4)]
+    story.started()
+    story.answer()
+    assert [each.busy_s for each in works] == [0.25 * 3 / 4, 0.25 / 4]
+
+
 def test_idle_workers_share_the_work() -> None:
     story = Story(replicas=2, size=1)
     for value in (1, 2, 3):

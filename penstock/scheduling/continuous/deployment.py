@@ -16,6 +16,7 @@ from penstock.core.signature import Signature
 from penstock.scheduling.continuous.flow import Flow, News
 from penstock.scheduling.continuous.intake import GenerationIntake, Limits
 from penstock.scheduling.continuous.line import FairLine
+from penstock.scheduling.continuous.shares import share
 from penstock.scheduling.frames import pack
 from penstock.scheduling.messages import Drop, Encoded, Failure, Stepped
 from penstock.scheduling.service import Create, Service
@@ -119,6 +120,7 @@ class LanguageDeployment(Service):
         now = self._clock()
         self.engines[replica_id] = message.stats
         self._time(replica_id, message, now)
+        share(message.compute_s, self.flow.workers[replica_id].jobs.values())
         for id, what in message.news:
             self.flow.news(replica_id, id, news_of(what), now)
         self.generation.step(message.compute_s)

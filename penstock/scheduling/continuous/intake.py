@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.core.deadline import NEVER
 from penstock.core.errors import BadInput, Cancelled, PenstockError, TooLarge
-from penstock.core.generation import Event, Generated, Generation, Started, Stopped
+from penstock.core.generation import Event, Generated, Generation, Started, Stopped, Usage
 from penstock.core.reply import Meta, Outcome, Reply
 from penstock.core.request import Request
 from penstock.scheduling.continuous.flow import Flow
@@ -119,6 +119,8 @@ class GenerationIntake:
     def _told(self, job: Job, event: Event) -> None:
         reply: Reply = job.owner
         if isinstance(event, Started):
+            reply.meta.queue_s = job.started - job.arrived
+            reply.meta.usage = Usage(event.prompt_tokens, event.cached_tokens)
             if not isinstance(job.generation.prompt, tuple):
                 self.meter.learn(len(job.wire), event.prompt_tokens)
             if not job.generation.count_only:
@@ -133,12 +135,17 @@ class GenerationIntake:
         meta = reply.meta
         if job.started:
             meta.queue_s = job.started - job.arrived
+        meta.busy_s = job.busy_s
         if isinstance(outcome, Generated):
+            meta.usage = outcome.usage
             meta.compute_s = job.finished - job.started
             meta.total_s = job.finished - job.arrived
             meta.first_s = job.first - job.arrived if job.first else meta.total_s
             if not job.generation.count_only:
                 self._recorder.finished(job.arrived, job.started, job.first, job.finished, outcome.usage)
         elif isinstance(outcome, PenstockError):
+            if (read := meta.usage) is not None:
+                said = max(0, job.tokens - read.prompt_tokens)
+                meta.usage = msgspec.structs.replace(read, completion_tokens=said)
             self._recorder.error(outcome.code)
         reply.settle(outcome)

@@ -21,6 +21,8 @@ class Job:
     `tenant`: who shares fairly, and was charged `charged` tokens for it, and `expected` more until its prompt is read.
     `wire`: the generation as it crosses to the worker.
 
+    `busy_s`: its share of the seconds that its engine computed.
+
     `began`: an event of it went out, so it cannot run again unnoticed. `suspect`: a worker died before its first event,
     so it runs next as the only one of its kind; `deaths`: how many died so. Moments are on the scheduler's clock:
     `arrived`, `started` (sent to the worker), `first` (its first token), `finished` (the last word of it so far).
@@ -30,6 +32,7 @@ class Job:
     __slots__ = (
         "arrived",
         "began",
+        "busy_s",
         "charged",
         "deadline",
         "deaths",
@@ -83,7 +86,7 @@ class Job:
         self.charged = self.expected = 0
         self.tokens = 0
         self.wire = msgspec.Raw(b"")
-        self.arrived = self.started = self.first = self.finished = 0.0
+        self.arrived = self.started = self.first = self.finished = self.busy_s = 0.0
 
     @property
     def places(self) -> int:
