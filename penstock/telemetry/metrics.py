@@ -40,17 +40,20 @@ class Measured(Protocol):
 
 
 class MetricsPage(Collector):
-    """Collects every model version's numbers; `errors`: failed HTTP requests by code; `caches`: rows kept."""
+    """Collects every model version's numbers; `errors`: failed HTTP requests by code; `caches`: rows kept; `more`:
+    what else there is, such as `RouteMetrics`."""
 
     def __init__(
         self,
         models: Callable[[], Iterable[Measured]],
         errors: Callable[[], dict[str, int]],
         caches: Callable[[], Iterable[Labelled]] = tuple,
+        more: Callable[[], Iterable[Metric]] = tuple,
     ):
         self._models = models
         self._errors = errors
         self._caches = caches
+        self._more = more
         self._registry = CollectorRegistry(auto_describe=False)
         self._registry.register(self)
 
@@ -69,6 +72,7 @@ class MetricsPage(Collector):
         yield _errors(models)
         yield from families(self._caches())
         yield from engines.families([model for model in models if isinstance(model, engines.Generating)])
+        yield from self._more()
         yield self._http_errors()
 
     def _http_errors(self) -> Metric:
