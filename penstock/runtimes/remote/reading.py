@@ -15,13 +15,13 @@ News = Event | Generated | PenstockError
 
 
 class Reading:
-    """One reply. A provider's class gives `_read` and `_rest`; whatever they raise ends the reply, and after its end
-    nothing more is said."""
+    """One reply. A provider's class gives `_read` and `_rest`; whatever they raise ends the reply. After its end nothing
+    more is said; a `Started` is first in any case."""
 
     provider = "the provider"
 
     def __init__(self) -> None:
-        self._done = False
+        self._done = self._began = False
 
     def feed(self, message: bytes, event: str = "") -> Sequence[News]:
         """What one message says."""
@@ -49,6 +49,9 @@ class Reading:
             return taken
         try:
             for item in news:
+                if not self._began and not isinstance(item, Started | PenstockError):
+                    taken.append(Started(0))
+                self._began = True
                 taken.append(item)
                 self._done = isinstance(item, Generated | PenstockError)
                 if self._done:
@@ -78,6 +81,11 @@ def stopped(choice: int, reason: Reason, stop: str | None, usage: Usage) -> Iter
     """The end of an answer of one choice, which stands for all tokens that no event before it did."""
     yield Stopped(choice, reason, stop, usage.completion_tokens)
     yield Generated(usage)
+
+
+def met(stops: Sequence[str]) -> str | None:
+    """The stop string that was met, where a provider says only that one was."""
+    return stops[0] if len(stops) == 1 else None
 
 
 def filtered(provider: str, why: str) -> ContentFiltered:
