@@ -57,7 +57,7 @@ class Bedrock:
 
     def reader(self, generation: Generation) -> BedrockReader:
         """What reads the reply to it."""
-        return BedrockReader(one_call=not generation.parallel_calls, stops=generation.sampling.stop)
+        return BedrockReader(generation)
 
     def embed(self, texts: Sequence[str], model: RemoteModel) -> HttpCall:
         """The call for embeddings. Raises `BadInput` for more texts than the model takes at once."""

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from penstock.core.errors import PenstockError
-from penstock.core.generation import Event, Reason, Reasoning, Started, Text, Usage
+from penstock.core.generation import Event, Generation, Reason, Reasoning, Started, Text, Usage
 from penstock.runtimes.remote.calls import Calls
+from penstock.runtimes.remote.estimate import prompt_tokens
 from penstock.runtimes.remote.failures import broken_off, document, failed, malformed
 from penstock.runtimes.remote.reading import News, Reading, counted, filtered, met, odd_end, stopped
 
@@ -94,14 +95,14 @@ _wire = msgspec.json.Decoder(_Wire)
 
 
 class BedrockReader(Reading):
-    """One reply. What it took is told after why it stopped. `stops`: the stop strings asked for."""
+    """One reply. What it took is told after why it stopped, and estimated until then."""
 
     provider = NAME
 
-    def __init__(self, *, one_call: bool = False, stops: Sequence[str] = ()) -> None:
+    def __init__(self, asked: Generation) -> None:
         super().__init__()
-        self._calls = Calls(one=one_call)
-        self._stops = stops
+        self._asked = asked
+        self._calls = Calls(one=not asked.parallel_calls)
         self._stop: str | None = None
 
     def _read(self, message: bytes, event: str) -> Iterator[News]:
@@ -114,7 +115,7 @@ class BedrockReader(Reading):
         elif event == "contentBlockStop":
             yield from self._calls.finish(at)
         elif event == "messageStart":
-            yield Started(0)
+            yield Started(prompt_tokens(self._asked))
         elif event == "messageStop":
             self._stop = wire.stop_reason
         elif event == "metadata":
@@ -166,7 +167,7 @@ class BedrockReader(Reading):
         if reason not in _REASONS:
             raise odd_end(NAME, reason)
         yield from self._calls.end(cut=_REASONS[reason] == "length")
-        stop = met(self._stops) if reason == "stop_sequence" else None
+        stop = met(self._asked.sampling.stop) if reason == "stop_sequence" else None
         yield from stopped(0, _REASONS[reason], stop, usage.counted())
 
 

@@ -67,7 +67,7 @@ class Cohere:
 
     def reader(self, generation: Generation) -> CohereReader:
         """What reads the reply to it."""
-        return CohereReader(one_call=not generation.parallel_calls, stops=generation.sampling.stop)
+        return CohereReader(generation)
 
     def embed(self, texts: Sequence[str], model: RemoteModel) -> HttpCall:
         """The call for embeddings, as of documents; `extra: {input_type: search_query}` makes them those of

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import msgspec
 
 from penstock.core.errors import PenstockError
-from penstock.core.generation import Event, Reason, Reasoning, Started, Text, Usage
+from penstock.core.generation import Event, Generation, Reason, Reasoning, Started, Text, Usage
 from penstock.runtimes.remote.calls import Calls
+from penstock.runtimes.remote.estimate import prompt_tokens
 from penstock.runtimes.remote.failures import broken_off, document, failed, malformed
 from penstock.runtimes.remote.reading import News, Reading, filtered, met, odd_end, stopped
 
@@ -87,14 +88,14 @@ _wire = msgspec.json.Decoder(_Wire)
 
 
 class CohereReader(Reading):
-    """One reply. Prompt tokens are told at its end; citations are passed over. `stops`: the stop strings asked for."""
+    """One reply. Prompt tokens are told at its end, and estimated until then; citations are passed over."""
 
     provider = NAME
 
-    def __init__(self, *, one_call: bool = False, stops: Sequence[str] = ()) -> None:
+    def __init__(self, asked: Generation) -> None:
         super().__init__()
-        self._calls = Calls(one=one_call)
-        self._stops = stops
+        self._asked = asked
+        self._calls = Calls(one=not asked.parallel_calls)
 
     def _read(self, message: bytes, event: str) -> Iterator[News]:
         if message == b"[DONE]":
@@ -111,7 +112,7 @@ class CohereReader(Reading):
         elif wire.type == "tool-call-end":
             yield from self._calls.finish(wire.index)
         elif wire.type == "message-start":
-            yield Started(0)
+            yield Started(prompt_tokens(self._asked))
         elif wire.type == "message-end":
             yield from self._end(delta)
         elif not wire.type:
@@ -141,7 +142,7 @@ class CohereReader(Reading):
         if reason not in _REASONS:
             raise odd_end(NAME, reason or "without a reason")
         yield from self._calls.end(cut=_REASONS[reason] == "length")
-        stop = met(self._stops) if reason == "STOP_SEQUENCE" else None
+        stop = met(self._asked.sampling.stop) if reason == "STOP_SEQUENCE" else None
         yield from stopped(0, _REASONS[reason], stop, (told.usage or Usages()).counted())
 
 

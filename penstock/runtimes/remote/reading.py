@@ -15,8 +15,8 @@ News = Event | Generated | PenstockError
 
 
 class Reading:
-    """One reply. A provider's class gives `_read` and `_rest`; whatever they raise ends the reply. After its end nothing
-    more is said; a `Started` is first in any case."""
+    """One reply. A provider's class gives `_read` and `_rest`; whatever they raise ends the reply. After its end
+    nothing more is said; a `Started` is first in any case."""
 
     provider = "the provider"
 
