@@ -44,6 +44,7 @@ VERBS = {
         "penstock.cli.estimate", "estimate", "How much memory a language model will take, before it does."
     ),
     "keys": Verb("penstock.cli.keys", "app", "API keys: who may ask a server, and what."),
+    "costs": Verb("penstock.cli.costs", "costs", "What answers cost, what was saved, and how good they were."),
     "config": Verb("penstock.cli.config", "app", "Check a YAML file, or print its schema for editors."),
     "trust": Verb("penstock.cli.trust", "app", "Which model files may run code when loaded."),
     "doctor": Verb(
