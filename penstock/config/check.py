@@ -8,6 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
+from penstock.config import routes
 from penstock.config.document import Document, Path, Problem, nearest
 from penstock.config.expected import convert, shown
 from penstock.config.schema import Config, ModelSettings
@@ -47,9 +48,11 @@ def is_struct(hint: Any) -> bool:
 
 
 def struct_values(hint: Any) -> type | None:
-    """The struct that a mapping's values are, such as the models by name."""
+    """The struct that a mapping's values are, such as the models by name; also where it may be something else."""
     arguments = get_args(hint)
-    return arguments[1] if get_origin(hint) is dict and is_struct(arguments[1]) else None
+    if get_origin(hint) is dict:
+        return arguments[1] if is_struct(arguments[1]) else None
+    return next((found for part in arguments if (found := struct_values(part)) is not None), None)
 
 
 class _Check:
@@ -86,7 +89,7 @@ class _Check:
         if is_struct(hint):
             return self.struct(hint, value, path)
         inner = struct_values(hint)
-        if inner is not None:
+        if inner is not None and (isinstance(value, dict) or get_origin(hint) is dict):
             return self._mapping(inner, value, path)
         try:
             return convert(value, hint)
@@ -115,6 +118,10 @@ class _Check:
         self._needs(config)
         for alias, target in config.aliases.items():
             self._alias(alias, target, config)
+        for name in config.routes:
+            self._name(("routes", name), name)
+        for path, message in routes.problems(config):
+            self.refuse(path, message)
         self._positive(config.http.limits, ("http", "limits"))
         self._positive(config.admission, ("admission",))
 
@@ -161,8 +168,8 @@ class _Check:
         model = target.partition("@")[0]
         if alias in config.models:
             self.refuse(path, "is a model's name already; an alias needs one of its own")
-        elif model not in config.models and config.models:
-            self.refuse(path, f"there is no model {model!r}; {nearest(model, config.models)}")
+        elif model not in config.models and model not in config.routes and config.models:
+            self.refuse(path, f"there is no model {model!r}; {nearest(model, [*config.models, *config.routes])}")
 
     def _name(self, path: Path, name: str) -> None:
         if NAME.fullmatch(name) is None:

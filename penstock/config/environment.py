@@ -14,9 +14,10 @@ from penstock.config.document import Document, Origin, Path, Problem, dotted, ne
 from penstock.config.expected import item_of
 from penstock.config.lines import plain
 from penstock.config.schema import Config, ModelSettings
+from penstock.core.access import KEY_VARIABLE, SERVER_VARIABLE
 
 PREFIX = "PENSTOCK_"
-NO_SETTINGS = frozenset({"PENSTOCK_CACHE", "PENSTOCK_HOME", "PENSTOCK_URL"})
+NO_SETTINGS = frozenset({"PENSTOCK_CACHE", "PENSTOCK_HOME", SERVER_VARIABLE, KEY_VARIABLE})
 # A Kubernetes service that is called penstock puts variables such as PENSTOCK_PORT=tcp://10.0.0.1:8000 into every pod.
 _KUBERNETES = re.compile(r".*(_SERVICE_(HOST|PORT)(_\w+)?|_PORT_\d+_(TCP|UDP|SCTP)(_(PROTO|PORT|ADDR))?)")
 _ADDRESS = re.compile(r"(tcp|udp|sctp)://")

@@ -1,22 +1,29 @@
-"""From the name a client uses to a model and version: aliases, and `model@version`."""
+"""From the name a client uses to a model and version, or to a route: aliases, and `model@version`."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 
-from penstock.core.errors import BadInput
+from penstock.core.errors import BadInput, UnknownModel
 from penstock.core.model import Models, ModelView, PublicName
 from penstock.core.reply import Reply
 from penstock.core.request import Handler, Request
+from penstock.routing.settings import RouteSettings
+from penstock.routing.views import RouteViews
+
+NONE: Mapping[str, RouteSettings] = {}
 
 
 class Names:
     """Resolves public names; the step of the path, and the view that protocols look models up in."""
 
-    def __init__(self, handler: Handler, models: Models, aliases: Mapping[str, str]):
+    def __init__(
+        self, handler: Handler, models: Models, aliases: Mapping[str, str], routes: Mapping[str, RouteSettings] = NONE
+    ):
         self._handler = handler
         self._models = models
         self._aliases = dict(aliases)
+        self._routes = RouteViews(dict(routes), models)
 
     async def __call__(self, request: Request) -> Reply:
         """Passes the request on under the model's own name and version."""
@@ -34,16 +41,23 @@ class Names:
     # --- Models, as the protocols see them
 
     def find(self, name: str, version: str | None = None) -> ModelView:
-        """The version that a public name leads to. Raises `UnknownModel`."""
-        return self._models.find(*self.resolve(name, version))
+        """The version, or the route, that a public name leads to. Raises `UnknownModel`."""
+        name, version = self.resolve(name, version)
+        route = self._routes.find(name)
+        if route is None:
+            return self._models.find(name, version)
+        if version is not None:
+            raise UnknownModel(f"{name!r} is a route, and routes have no versions; name the model to ask a version")
+        return route
 
     def all(self) -> list[ModelView]:
         """Every served version."""
         return list(self._models.all())
 
     def public(self) -> list[PublicName]:
-        """Every alias."""
-        return [PublicName(alias, "alias", (target,)) for alias, target in self._aliases.items()]
+        """Routes and aliases."""
+        aliases = [PublicName(alias, "alias", (model,)) for alias, model in self._aliases.items()]
+        return [*self._routes.public(), *aliases]
 
     @property
     def draining(self) -> bool:
