@@ -1,0 +1,100 @@
+"""What the ledger keeps of a request that has ended, and the tokens that it took."""
+
+from __future__ import annotations
+
+from penstock.admission.limits.claim import Claim
+from penstock.core.errors import Cancelled, DeadlineExceeded, PenstockError, SlowClient
+from penstock.core.generation import Generated, Generation, Usage
+from penstock.core.ledger import Entry
+from penstock.core.reply import Meta, Outcome
+from penstock.core.request import Request
+from penstock.core.tensors import Tensors
+from penstock.core.text import TOKENS
+
+NO_TOKENS = Usage()
+CALLERS_END = (Cancelled, SlowClient, DeadlineExceeded)
+"""Ends that a caller brings about, perhaps after most of an answer was generated."""
+
+
+def usage_of(request: Request, meta: Meta, outcome: Outcome, claim: Claim) -> Usage | None:
+    """The tokens that a request took; None for one that does not count in tokens.
+
+    Where a caller gave up an answer and nobody knows how far it had come, what was expected counts: leaving early
+    must not be a way around limits.
+    """
+    if meta.usage is not None:
+        return meta.usage
+    if isinstance(outcome, Generated):
+        return None if _counts_only(request) else outcome.usage
+    if not isinstance(outcome, PenstockError):
+        return _of_texts(request, outcome)
+    if meta.model and isinstance(outcome, CALLERS_END) and isinstance(request.payload, Generation):
+        return None if request.payload.count_only else Usage(round(claim.prompt), 0, round(claim.answer))
+    return None
+
+
+def _counts_only(request: Request) -> bool:
+    return isinstance(request.payload, Generation) and request.payload.count_only
+
+
+def _of_texts(request: Request, outputs: Tensors) -> Usage | None:
+    """Text models say beside their answers how many tokens each row had."""
+    tokens = outputs.get(TOKENS)
+    if tokens is None or tokens.array.ndim != 1 or tokens.array.dtype.kind not in "iu":
+        return None
+    payload = request.payload
+    if isinstance(payload, Generation) or all(tensor.datatype != "BYTES" for tensor in payload.values()):
+        return None
+    return Usage(prompt_tokens=int(tokens.array.sum()))
+
+
+def entry_of(
+    request: Request,
+    meta: Meta,
+    outcome: Outcome,
+    usage: Usage | None,
+    *,
+    at: float,
+    total_s: float,
+    premium: float | None,
+) -> Entry:
+    """The entry of an ended request. `at`: wall clock of its end; `total_s`: from its arrival to its end."""
+    principal, used = request.principal, usage or NO_TOKENS
+    failed = isinstance(outcome, PenstockError)
+    return Entry(
+        id=request.id,
+        at=at,
+        tenant=principal.tenant,
+        key=principal.key,
+        name=request.model,
+        route=meta.route,
+        model=meta.model,
+        version=meta.version,
+        why=meta.why,
+        tries=meta.tries,
+        status=outcome.status if isinstance(outcome, PenstockError) else 200,
+        code=outcome.code if isinstance(outcome, PenstockError) else "",
+        cache=meta.cache,
+        degraded=meta.degraded,
+        rows=rows_of(request),
+        prompt_tokens=used.prompt_tokens,
+        cached_tokens=used.cached_tokens,
+        completion_tokens=used.completion_tokens,
+        queue_s=meta.queue_s,
+        first_s=meta.first_s,
+        total_s=total_s,
+        busy_s=meta.busy_s,
+        cost=0.0 if failed and not meta.model else meta.cost,
+        premium=premium,
+    )
+
+
+def rows_of(request: Request) -> int:
+    """Rows that were sent; 1 for a question to a language model."""
+    payload = request.payload
+    if isinstance(payload, Generation):
+        return 1
+    for tensor in payload.values():
+        shape = tensor.array.shape
+        return shape[0] if shape else 1
+    return 1
