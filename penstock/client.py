@@ -14,6 +14,7 @@ import msgspec
 import numpy as np
 import urllib3
 
+from penstock.core.access import SERVER_VARIABLE, authorization, key_for
 from penstock.core.errors import (
     BadInput,
     ConfigError,
@@ -44,12 +45,16 @@ class Client:
         client.predict([[5.1, 3.5, 1.4, 0.2]], model="iris")
 
     `url`: without it, $PENSTOCK_URL, which a served model finds set to its own server, else port 8000 of this machine.
-    `timeout_s`: how long to wait for one answer. `connections`: kept open at most.
+    `timeout_s`: how long to wait for one answer. `connections`: kept open at most. `key`: an API key; without it,
+    $PENSTOCK_API_KEY, which is for the server at $PENSTOCK_URL alone where that is set.
     """
 
-    def __init__(self, url: str | None = None, timeout_s: float = 30.0, *, connections: int = 32):
-        url = os.environ.get("PENSTOCK_URL", "http://127.0.0.1:8000") if url is None else url
+    def __init__(
+        self, url: str | None = None, timeout_s: float = 30.0, *, connections: int = 32, key: str | None = None
+    ):
+        url = os.environ.get(SERVER_VARIABLE, "http://127.0.0.1:8000") if url is None else url
         self.url = url.rstrip("/")
+        self._own = authorization(key_for(self.url) if key is None else key)
         self._timeout_s = timeout_s
         self._base = _path_of(self.url)
         self._pool = urllib3.connection_from_url(self.url, maxsize=connections, retries=False)
@@ -199,7 +204,8 @@ class Client:
     ) -> urllib3.BaseHTTPResponse:
         """One exchange. Raises `Unavailable` when nothing answers, `DeadlineExceeded` when too late."""
         timeout_s = self._timeout_s if timeout_ms is None else max(self._timeout_s, timeout_ms / 1000 + GRACE_S)
-        wanted = {"Content-Type": "application/json"} if body is not None and headers is None else headers
+        kind = {"Content-Type": "application/json"} if body is not None and headers is None else headers
+        wanted = {**(kind or {}), **self._own}
         timeout = urllib3.Timeout(connect=min(timeout_s, 10.0), read=timeout_s)
         try:
             return self._pool.urlopen(method, self._base + path, body, wanted, timeout=timeout)

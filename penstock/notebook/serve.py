@@ -27,6 +27,7 @@ from penstock.runtimes.callable import CallableRuntime
 from penstock.runtimes.contract import Runtime
 from penstock.runtimes.examples import has_columns, rows_of
 from penstock.scheduling.settings import DeploymentSettings
+from penstock.storage.contract import StateSettings
 from penstock.telemetry import logs
 
 START_S = 300.0
@@ -130,7 +131,8 @@ def serve(
     label = name or _name_of(model)
     folder = tempfile.TemporaryDirectory(prefix="penstock-")
     try:
-        app = App(Config(http=HttpSettings(port=free_port() if port is None else port)))
+        http = HttpSettings(port=free_port() if port is None else port)
+        app = App(Config(http=http, state=StateSettings(url="none")))
         app.add(*_model(model, example, label, Path(folder.name), options, trust, output, batched))
         server = Server(app, label, folder)
         server.start()

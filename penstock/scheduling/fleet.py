@@ -37,7 +37,7 @@ class Fleet:
         self._starting: asyncio.Task[None] | None = None
         self._locks: dict[str, asyncio.Lock] = {}
         self._share = 1
-        self._url = ""
+        self._url = self._key = ""
 
     def add(
         self,
@@ -60,7 +60,7 @@ class Fleet:
     async def _load(self, name: str) -> None:
         for deployment in list(self._models[name].values()):
             if deployment.parked:
-                deployment.start(self._share, self._url)
+                self._begin(deployment)
             await deployment.loaded.wait()
             if deployment.failure is not None:
                 why = deployment.failure.message
@@ -111,17 +111,17 @@ class Fleet:
         """Hands the request to its deployment."""
         return await self.find(request.model, request.version)(request)
 
-    def start(self, url: str = "") -> None:
+    def start(self, url: str = "", key: str = "") -> None:
         """Begins to load everything, models that others need first; each worker gets its share of the cores.
 
-        `url`: where this server answers, which models may call. Raises `ConfigError` when what a model needs is not
-        served.
+        `url`: where this server answers; `key`: with which models that need others may ask them there. Raises
+        `ConfigError` when what a model needs is not served.
         """
         self._share = thread_share(sum(deployment.settings.replicas for deployment in self.all()))
-        self._url = url
-        self._starting = asyncio.get_running_loop().create_task(self._start(self._waves(), self._share, url))
+        self._url, self._key = url, key
+        self._starting = asyncio.get_running_loop().create_task(self._start(self._waves()))
 
-    async def _start(self, groups: list[list[Service]], share: int, url: str) -> None:
+    async def _start(self, groups: list[list[Service]]) -> None:
         for group in groups:
             for deployment in group:
                 broken = self._broken(deployment.settings.needs)
@@ -129,9 +129,14 @@ class Fleet:
                     message = f"it needs the model {broken!r}, which could not be loaded"
                     deployment.load_failed(0, ModelFileError.code, message, "")
                 else:
-                    deployment.start(share, url)
+                    self._begin(deployment)
             for deployment in group:
                 await deployment.loaded.wait()
+
+    def _begin(self, deployment: Service) -> None:
+        """Begins to load one; only those that ask others get the key."""
+        deployment.key = self._key if deployment.settings.needs else ""
+        deployment.start(self._share, self._url)
 
     def _broken(self, names: Iterable[str]) -> str:
         """The first of these models that could not be loaded, or nothing."""

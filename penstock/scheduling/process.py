@@ -12,6 +12,7 @@ import sys
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from penstock.core.access import KEY_VARIABLE, SERVER_VARIABLE
 from penstock.scheduling import arena
 from penstock.scheduling.arena import KEEP, LARGE, Arena
 from penstock.scheduling.frames import Buffer, FrameReader, shared, shared_size, split
@@ -19,7 +20,6 @@ from penstock.scheduling.frames import Buffer, FrameReader, shared, shared_size,
 POLL_S = 0.01
 PATIENCE = 100
 """Polls that a child gets to end by itself after its socket has closed."""
-SERVER_VARIABLE = "PENSTOCK_URL"
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
     "OPENBLAS_NUM_THREADS",
@@ -41,10 +41,10 @@ class Events(Protocol):
 class WorkerProcess(asyncio.Protocol):
     """One child process. `exited` is reported exactly once, after the last frame."""
 
-    def __init__(self, events: Events, threads: int, url: str = ""):
+    def __init__(self, events: Events, threads: int, url: str = "", key: str = ""):
         self._events = events
         self._threads = threads
-        self._url = url
+        self._url, self._key = url, key
         self._reader = FrameReader()
         self._to_child: Arena | None = None
         self._from_child: Arena | None = None
@@ -65,7 +65,7 @@ class WorkerProcess(asyncio.Protocol):
             for end in (ours, theirs):
                 end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 1 << 20)
             self._to_child, self._from_child = arena.create(), arena.create()
-            self._child = launch(theirs, self._to_child, self._from_child, self._threads, self._url)
+            self._child = launch(theirs, self._to_child, self._from_child, self._threads, self._url, self._key)
             ours.setblocking(False)
             loop = asyncio.get_running_loop()
             await loop.create_unix_connection(lambda: self, sock=ours)
@@ -152,9 +152,10 @@ class WorkerProcess(asyncio.Protocol):
 
 
 def launch(
-    theirs: socket.socket, inwards: Arena | None, outwards: Arena | None, threads: int, url: str
+    theirs: socket.socket, inwards: Arena | None, outwards: Arena | None, threads: int, url: str, key: str = ""
 ) -> subprocess.Popen[bytes]:
-    """The child process, with its end of the socketpair, shared memory, its share of the cores, and its server's URL.
+    """The child process, with its end of the socketpair, shared memory, its share of the cores, its server's URL and
+    the key to ask it with; a key in the server's own environment is not for models.
 
     -P keeps the working folder off its path, so that a file there never stands in for a library; what
     a model prints goes to standard error, since standard output is the server's own. A process group of
@@ -165,6 +166,9 @@ def launch(
         environment.setdefault(name, str(threads))
     if url:
         environment[SERVER_VARIABLE] = url
+    environment.pop(KEY_VARIABLE, None)
+    if key:
+        environment[KEY_VARIABLE] = key
     environment["PYTHONUNBUFFERED"] = "1"
     environment.setdefault("ORT_DISABLE_TELEMETRY", "1")
     descriptors = [theirs.fileno(), *(region.descriptor for region in (inwards, outwards) if region is not None)]

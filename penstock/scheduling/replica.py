@@ -50,7 +50,7 @@ class ReplicaLink:
         if service.create:
             worker: InlineWorker | WorkerProcess = InlineWorker(self, service.create)
         else:
-            worker = WorkerProcess(self, service.threads, service.url)
+            worker = WorkerProcess(self, service.threads, service.url, service.key)
         try:
             await worker.start()
         except OSError as error:

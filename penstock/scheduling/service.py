@@ -55,7 +55,7 @@ class Service(ABC):
         self.parked = False
         self.create = create
         self.threads = settings.threads or spec.threads
-        self.url = ""
+        self.url = self.key = ""
         self._clock = clock
         self._links = [ReplicaLink(index, self) for index in range(settings.replicas)]
         self._opened = False

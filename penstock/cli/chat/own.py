@@ -48,10 +48,11 @@ def serving(source: str, name: str, waiting: Callable[[], None]) -> Iterator[str
 
 
 def environment() -> dict[str, str]:
-    """This process's environment without a server's settings."""
+    """This process's environment without a server's settings. Nobody else asks the server, so it keeps nothing and
+    needs no keys."""
     own = (key for key in os.environ if key == "PORT" or (key.startswith("PENSTOCK_") and key not in _KEPT))
     left_out = set(own)
-    return {key: value for key, value in os.environ.items() if key not in left_out}
+    return {key: value for key, value in os.environ.items() if key not in left_out} | {"PENSTOCK_STATE__URL": "none"}
 
 
 def _url(process: subprocess.Popen[bytes], errors: IO[bytes], waiting: Callable[[], None]) -> str:

@@ -12,18 +12,28 @@ from urllib.parse import quote
 import msgspec
 import urllib3
 
-from penstock.core.errors import ConfigError, DeadlineExceeded, Internal, PenstockError, Unavailable, by_code
+from penstock.core.access import KEY_VARIABLE, SERVER_VARIABLE, authorization, key_for
+from penstock.core.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    Internal,
+    PenstockError,
+    Unauthenticated,
+    Unavailable,
+    by_code,
+)
 
 DEFAULT_URL = "http://127.0.0.1:8000"
 _URL = re.compile(r"https?://[^/?#\s]+(/\S*)?")
 CONNECT_S = 5.0
+OUR_KEY = f"commands take it from ${KEY_VARIABLE}"
 ANSWER_S = 10.0
 """For what a server answers at once, however busy its models are."""
 
 
 def given_url(url: str | None) -> str | None:
     """The URL that a person named, by a flag or by $PENSTOCK_URL; None for neither. Raises `ConfigError`."""
-    named = url or os.environ.get("PENSTOCK_URL") or None
+    named = url or os.environ.get(SERVER_VARIABLE) or None
     if named is not None and not _URL.fullmatch(named):
         raise ConfigError(f"{named!r} is no URL such as {DEFAULT_URL}")
     return named
@@ -46,6 +56,7 @@ class Server:
 
     def __init__(self, url: str):
         self.url = url.rstrip("/")
+        self._headers = authorization(key_for(self.url))
         self._pool = urllib3.PoolManager(retries=False)
 
     def get(self, path: str) -> Any:
@@ -89,7 +100,9 @@ class Server:
         raw = None if body is None else _encoded(body)
         timeout = urllib3.Timeout(connect=CONNECT_S, read=None if patient else ANSWER_S)
         try:
-            response = self._pool.urlopen(method, self.url + path, body=raw, preload_content=False, timeout=timeout)
+            response = self._pool.urlopen(
+                method, self.url + path, body=raw, headers=self._headers, preload_content=False, timeout=timeout
+            )
         except urllib3.exceptions.HTTPError as error:
             raise self._failed(error) from error
         if response.status >= 400:
@@ -143,7 +156,7 @@ def _encoded(body: Any) -> bytes:
 def _error(code: str, message: str) -> PenstockError:
     kind = by_code(code)
     error = kind.__new__(kind)
-    PenstockError.__init__(error, message)
+    PenstockError.__init__(error, f"{message}; {OUR_KEY}" if kind is Unauthenticated else message)
     return error
 
 

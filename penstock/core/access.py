@@ -1,0 +1,23 @@
+"""Where this process finds a server, and the key that it shows there."""
+
+from __future__ import annotations
+
+import os
+
+from penstock.core.errors import ConfigError
+
+SERVER_VARIABLE = "PENSTOCK_URL"
+KEY_VARIABLE = "PENSTOCK_API_KEY"
+
+
+def key_for(url: str) -> str:
+    """The key in $PENSTOCK_API_KEY, or nothing. Where $PENSTOCK_URL is set the key is that server's, and no other's."""
+    home = os.environ.get(SERVER_VARIABLE)
+    return "" if home and home.rstrip("/") != url.rstrip("/") else os.environ.get(KEY_VARIABLE, "").strip()
+
+
+def authorization(key: str) -> dict[str, str]:
+    """The header that shows a key, if there is one. Raises `ConfigError` for what can be none, without repeating it."""
+    if not key.isascii() or not key.isprintable():
+        raise ConfigError("the API key has characters that no key has; was it cut, or joined with something else?")
+    return {"Authorization": f"Bearer {key}"} if key else {}
