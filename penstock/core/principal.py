@@ -37,6 +37,10 @@ NOBODY = Principal(verbs=frozenset(), routes=frozenset())
 class Guard(Protocol):
     """Decides who may come in."""
 
+    @property
+    def asks(self) -> bool:
+        """Whether requests need a key."""
+
     def admit(self, headers: dict[bytes, bytes], verb: Verb) -> Principal:
         """The caller, by the headers of a request. Raises `Unauthenticated` without a valid key, `Forbidden` when the
         key does not allow the verb."""
