@@ -11,6 +11,7 @@ from penstock.core.model import ModelView
 from penstock.core.reply import Meta
 from penstock.core.tensors import Tensors
 from penstock.protocols.http.message import Headers
+from penstock.protocols.provenance import provenance
 from penstock.protocols.texts import truncated_rows
 
 MAX_TIMEOUT_MS = 86_400_000.0
@@ -19,10 +20,12 @@ DEFAULT_LEVEL = 1
 
 
 def reply_headers(meta: Meta, outputs: Tensors) -> Headers:
-    """Server-Timing (milliseconds) for queue, batch and compute; how many rows were known before, of how many, where
-    answers are kept; and how many were cut to what the model reads, if any were. `outputs` are the reply's, whole."""
+    """Who answered and how (`provenance`); Server-Timing (milliseconds) for queue, batch and compute; how many rows
+    were known before, of how many, where answers are kept; and how many were cut to what the model reads, if any were.
+    `outputs` are the reply's, whole."""
     durations = (meta.queue_s * 1000, meta.batch_s * 1000, meta.compute_s * 1000)
-    headers = [(b"server-timing", b"queue;dur=%.3f, batch;dur=%.3f, compute;dur=%.3f" % durations)]
+    headers = provenance(meta)
+    headers.append((b"server-timing", b"queue;dur=%.3f, batch;dur=%.3f, compute;dur=%.3f" % durations))
     if meta.cached_rows is not None:
         rows = next((tensor.array.shape[0] for tensor in outputs.values()), 0)
         headers.append((b"x-penstock-cached", b"%d/%d" % (meta.cached_rows, rows)))

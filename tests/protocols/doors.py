@@ -18,6 +18,7 @@ from penstock.core.tensors import Tensor
 from penstock.protocols.anthropic.door import Anthropic
 from penstock.protocols.aside import HEAVY
 from penstock.protocols.docs.pages import Docs
+from penstock.protocols.feedback import FeedbackDoor
 from penstock.protocols.http.app import HttpApp
 from penstock.protocols.http.drive import Drive
 from penstock.protocols.http.limits import HttpLimits
@@ -136,6 +137,7 @@ class Doors:
         OllamaModels(handler or self.echo, self.models, "9.9").mount(routes)
         Rerank(handler or self.echo, self.models, clock).mount(routes)
         Operations(self.models, lambda: b"metrics", "9.9").mount(routes)
+        FeedbackDoor(None).mount(routes)
         Docs(self.models, "9.9").mount(routes)
         self.http = HttpApp(routes, limits, hosts=hosts, guard=guard)
 

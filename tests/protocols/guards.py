@@ -15,6 +15,8 @@ class Words:
         self.keys = {key.encode(): principal for key, principal in keys.items()}
         self.asked: list[Verb] = []
 
+    asks = True
+
     def admit(self, headers: dict[bytes, bytes], verb: Verb) -> Principal:
         self.asked.append(verb)
         key = headers.get(b"authorization", b"").removeprefix(b"Bearer ")

@@ -82,16 +82,16 @@ def in_chat(told: Story) -> tuple[Heard, Heard]:
     streamed = [chunk for event in events for chunk in chunks.chunks(event)]
     for event in events:
         parts.add(event)
-    return hearing.chat_streamed(streamed), hearing.chat_whole(chat_answer(message, parts.answer(usage)))
+    return hearing.chat_streamed(streamed), hearing.chat_whole(chat_answer(message, parts.answer(usage), {}))
 
 
 def in_responses(told: Story) -> tuple[Heard, Heard]:
     message, (events, usage) = ResponsesRequest(model="m", input="hi"), ended(told)
     growing, at_once = Growing(message, "auto"), Growing(message, "auto")
-    streamed = [found for event in events for found in growing.add(event)] + growing.completed(usage)
+    streamed = [found for event in events for found in growing.add(event)] + growing.completed(usage, {})
     for event in events:
         at_once.add(event)
-    return hearing.responses_streamed(streamed), hearing.responses_whole(at_once.body(usage))
+    return hearing.responses_streamed(streamed), hearing.responses_whole(at_once.body(usage, {}))
 
 
 DIALECTS = {

@@ -24,6 +24,7 @@ from penstock.protocols.generation.stream import IDLE_S, events, sse, streamed
 from penstock.protocols.http.errors import anthropic_error
 from penstock.protocols.http.message import Headers, HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
+from penstock.protocols.provenance import told
 
 _T = TypeVar("_T", bound=CountRequest)
 
@@ -43,7 +44,7 @@ class Anthropic:
         """POST /v1/messages"""
         message, generation = await _read(read_asked, http)
         reply = await self._asked(http, message, generation)
-        writer = Writer(message.model, _omits(message))
+        writer = Writer(message.model, _omits(message), lambda: told(reply.meta, http.id))
         if message.stream:
             return streamed(reply, _chunks(reply, writer, http.id), _headers(reply, http))
         wires: list[Wire] = []

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import secrets
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 import msgspec
@@ -37,11 +37,13 @@ _FIELDS = {
 class Writer:
     """Writes one message. Blocks are opened and closed as the kind of what comes changes.
 
-    `omit`: thoughts are not shown; a block without text stands where they were.
+    `omit`: thoughts are not shown; a block without text stands where they were. `told`: what to say at the end of who
+    answered.
     """
 
-    def __init__(self, model: str, omit: bool = False):
+    def __init__(self, model: str, omit: bool = False, told: Callable[[], Wire] = dict):
         self._model = model
+        self._told = told
         self._omit = omit
         self._index = -1
         self._open: object = None
@@ -104,7 +106,7 @@ class Writer:
         stop = self._stopped.stop if self._stopped.reason == "stop" else None
         reason = "stop_sequence" if stop is not None else _REASONS[self._stopped.reason]
         delta = {"stop_reason": reason, "stop_sequence": stop}
-        yield {"type": "message_delta", "delta": delta, "usage": usage_of(usage)}
+        yield {"type": "message_delta", "delta": delta, "usage": usage_of(usage), **self._told()}
         yield {"type": "message_stop"}
 
 
@@ -134,7 +136,7 @@ def whole(wires: Iterable[Wire]) -> Wire:
             field = _FIELDS[wire["delta"]["type"]]
             pieces.setdefault((wire["index"], field), []).append(wire["delta"][field])
         elif wire["type"] == "message_delta":
-            message |= wire["delta"] | {"usage": wire["usage"]}
+            message |= wire["delta"] | {name: value for name, value in wire.items() if name not in ("type", "delta")}
     for (index, field), texts in pieces.items():
         _fill(message["content"][index], field, "".join(texts))
     return message

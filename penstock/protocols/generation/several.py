@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from copy import copy
 from functools import partial
 
 from msgspec.structs import replace
@@ -26,8 +27,11 @@ class Several:
 
     @property
     def meta(self) -> Meta:
-        """The first reply's: the same model answers all of them."""
-        return self._replies[0].meta
+        """The first reply's: the same model answers all of them. Once they have ended, with what all of them cost."""
+        meta = copy(self._replies[0].meta)
+        costs = [reply.meta.cost for reply in self._replies]
+        meta.cost = None if None in costs else sum(cost or 0.0 for cost in costs)
+        return meta
 
     @property
     def done(self) -> bool:

@@ -23,7 +23,7 @@ from penstock.core.errors import (
     Unavailable,
     Unsupported,
 )
-from penstock.core.principal import NOBODY, Guard, Principal
+from penstock.core.principal import ANYBODY, NOBODY, Guard, Principal
 from penstock.protocols.aside import aside
 from penstock.protocols.http import encoding, wire
 from penstock.protocols.http.errors import error_response
@@ -34,6 +34,8 @@ from penstock.telemetry.logs import logger
 
 log = logger("protocols")
 LOOPBACK_HOSTS = ("localhost", "127.0.0.1", "[::1]", "::1")
+KEYS = frozenset((b"authorization", b"x-api-key", b"api-key"))
+"""Headers that may hold a key."""
 _SAFE_ID = re.compile(rb"[\x21-\x7e]{1,128}").fullmatch
 
 
@@ -196,6 +198,10 @@ def known(guard: Guard, headers: dict[bytes, bytes]) -> None:
 
 def seen(guard: Guard, headers: dict[bytes, bytes]) -> Principal:
     """Who asks whether the server lives, which everybody may; details are for those who may read."""
+    if not guard.asks:
+        return ANYBODY
+    if KEYS.isdisjoint(headers):
+        return NOBODY
     try:
         return guard.admit(headers, "read")
     except (Unauthenticated, Forbidden):

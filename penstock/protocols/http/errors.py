@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from penstock.core.errors import MethodNotAllowed, PenstockError, Unauthenticated, UnknownModel
+from penstock.core.errors import MethodNotAllowed, PenstockError, QuotaExceeded, Unauthenticated, UnknownModel
 from penstock.protocols.http.message import Headers, HttpResponse
+from penstock.protocols.quotas import quota_headers
 
 OPENAI_TYPES: Mapping[int, str] = {401: "authentication_error", 403: "permission_error", 429: "rate_limit_error"}
 """What OpenAI's API calls the kind of an error, by status; below 500 it is else `OPENAI_OTHER`."""
@@ -42,6 +43,8 @@ def error_response(error: PenstockError, request_id: str, path: bytes) -> HttpRe
         headers.append((b"allow", error.allow.encode()))
     if isinstance(error, Unauthenticated):
         headers.append((b"www-authenticate", b'Bearer realm="penstock"'))
+    if isinstance(error, QuotaExceeded):
+        headers += quota_headers(error.quotas)
     if anthropic_path(path):
         body = anthropic_error(error, request_id)
         headers += [(b"request-id", request_id.encode()), *_no_retry(error)]

@@ -99,7 +99,7 @@ class OllamaText:
         reply = await self._asker.ask(
             http, message.model, generation, timeout_ms=message.timeout_ms, priority=message.priority
         )
-        writer = Writer(message.model, shape, reply.meta, self._clock)
+        writer = Writer(message.model, shape, reply.meta, self._clock, http.id)
         if message.stream is not False:
             return streamed(reply, _lines(reply, writer, http.id), generation_headers(reply.meta), JSON_LINES)
         lines: list[Line] = []

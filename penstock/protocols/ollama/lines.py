@@ -23,6 +23,7 @@ from penstock.core.generation import (
 )
 from penstock.core.reply import Meta
 from penstock.protocols.generation.logprobs import shown
+from penstock.protocols.provenance import told
 
 Line = dict[str, Any]
 Shape = Literal["chat", "generate"]
@@ -31,12 +32,13 @@ JSON_LINES = b"application/x-ndjson"
 
 class Writer:
     """Writes one answer. `shape`: what carries the text, a `message` or a `response`. A tool call is told when all its
-    arguments are there."""
+    arguments are there. `request_id`: what feedback names."""
 
-    def __init__(self, model: str, shape: Shape, meta: Meta, clock: Clock):
+    def __init__(self, model: str, shape: Shape, meta: Meta, clock: Clock, request_id: str = ""):
         self._model = model
         self._shape = shape
         self._meta = meta
+        self._id = request_id
         self._clock = clock
         self._began = clock()
         self._call: tuple[CallStarted, list[str]] | None = None
@@ -93,7 +95,7 @@ class Writer:
     def _last(self, usage: Usage) -> Line:
         counts = {"prompt_eval_count": usage.prompt_tokens, "eval_count": usage.completion_tokens}
         ending = {"done": True, "done_reason": self._reason, **self._durations(), **counts}
-        return self._line() | ending
+        return self._line() | ending | told(self._meta, self._id)
 
     def _durations(self) -> dict[str, int]:
         """In nanoseconds. `load_duration`, as Ollama means it: until the model could begin with the request."""

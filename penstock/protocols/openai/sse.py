@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from typing import Any, Protocol
 
@@ -12,6 +12,7 @@ from penstock.core.errors import PenstockError
 from penstock.core.generation import Event, Generated, Usage
 from penstock.protocols.generation.stream import PING, Source, events, sse
 from penstock.protocols.http.errors import openai_error
+from penstock.protocols.provenance import told
 
 DONE = b"data: [DONE]\n\n"
 
@@ -30,8 +31,8 @@ class Chunked(Protocol):
     def chunks(self, event: Event) -> list[dict[str, Any]]:
         """What to send at this event."""
 
-    def last(self, usage: Usage) -> list[dict[str, Any]]:
-        """What to send at the end of an answer that went well."""
+    def last(self, usage: Usage, told: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """What to send at the end of an answer that went well; `told`: what it says of who answered."""
 
 
 async def chunk_stream(reply: Source, form: Chunked, request_id: str) -> AsyncGenerator[bytes, None]:
@@ -43,6 +44,6 @@ async def chunk_stream(reply: Source, form: Chunked, request_id: str) -> AsyncGe
             elif isinstance(event, PenstockError):
                 yield sse(openai_error(event, request_id))
             elif isinstance(event, Generated):
-                yield b"".join(map(sse, form.last(event.usage))) + DONE
+                yield b"".join(map(sse, form.last(event.usage, told(reply.meta, request_id)))) + DONE
             elif found := form.chunks(event):
                 yield b"".join(map(sse, found))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from penstock.core.generation import (
@@ -22,10 +23,10 @@ from penstock.protocols.openai.chat.request import ChatRequest
 from penstock.protocols.openai.usage import logprobs_of, usage_of
 
 
-def chat_answer(message: ChatRequest, answer: Answer) -> dict[str, Any]:
-    """The body of an answer that is not streamed."""
+def chat_answer(message: ChatRequest, answer: Answer, told: Mapping[str, Any]) -> dict[str, Any]:
+    """The body of an answer that is not streamed; `told`: what it says of who answered."""
     choices = [_choice(index, choice, bool(message.logprobs)) for index, choice in enumerate(answer.choices)]
-    return {**_head(message, "chat.completion"), "choices": choices, "usage": usage_of(answer.usage)}
+    return {**_head(message, "chat.completion"), "choices": choices, "usage": usage_of(answer.usage), **told}
 
 
 def _head(message: ChatRequest, object: str) -> dict[str, Any]:
@@ -106,9 +107,9 @@ class ChatChunks:
         usage = Usage(self._prompt.prompt_tokens, self._prompt.cached_tokens, self._tokens)
         return {"usage": usage_of(usage) if known else None}
 
-    def last(self, usage: Usage) -> list[dict[str, Any]]:
-        """The usage, where it was asked for."""
-        return [{**self._head, "choices": [], "usage": usage_of(usage)}] if self._usage else []
+    def last(self, usage: Usage, told: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """The usage, where it was asked for, and who answered."""
+        return [{**self._head, "choices": [], "usage": usage_of(usage), **told}] if self._usage else []
 
 
 def _delta(event: Reasoning | CallStarted | CallArguments) -> dict[str, Any]:

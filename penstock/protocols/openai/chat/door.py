@@ -14,6 +14,7 @@ from penstock.protocols.http.routes import Routes
 from penstock.protocols.openai.chat.answer import ChatChunks, chat_answer
 from penstock.protocols.openai.chat.request import read_chat
 from penstock.protocols.openai.sse import chunk_stream
+from penstock.protocols.provenance import told
 
 
 class Chat:
@@ -40,5 +41,5 @@ class Chat:
             chunks = chunk_stream(reply, ChatChunks(message, generation.choices), http.id)
             return streamed(reply, chunks, generation_headers(reply.meta))
         answer = await collect(reply)
-        body = msgspec.json.encode(chat_answer(message, answer))
+        body = msgspec.json.encode(chat_answer(message, answer, told(reply.meta, http.id)))
         return HttpResponse(200, body, headers=generation_headers(reply.meta))

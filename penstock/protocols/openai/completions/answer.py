@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import secrets
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from penstock.core.generation import Event, Started, Stopped, Text, Usage
@@ -15,14 +16,14 @@ from penstock.protocols.openai.usage import usage_of
 Json = dict[str, Any]
 
 
-def completion_answer(message: CompletionRequest, answer: Answer) -> Json:
-    """The body of an answer that is not streamed."""
+def completion_answer(message: CompletionRequest, answer: Answer, told: Mapping[str, Any]) -> Json:
+    """The body of an answer that is not streamed; `told`: what it says of who answered."""
     choices = []
     for index, choice in enumerate(answer.choices):
         shown = None if message.logprobs is None else Positions(message).of(choice.text, choice.logprobs)
         reason = "length" if message.max_tokens == 0 else choice.reason
         choices.append({"text": choice.text, "index": index, "logprobs": shown, "finish_reason": reason})
-    return {**_head(message), "choices": choices, "usage": usage_of(answer.usage)}
+    return {**_head(message), "choices": choices, "usage": usage_of(answer.usage), **told}
 
 
 def _head(message: CompletionRequest) -> Json:
@@ -71,8 +72,9 @@ class CompletionChunks:
         known = self._continuous and self._tokens
         return {"usage": usage_of(Usage(self._prompt_tokens, 0, self._tokens)) if known else None}
 
-    def last(self, usage: Usage) -> list[Json]:
-        """The end of prompts that were only read, and the usage, where it was asked for."""
+    def last(self, usage: Usage, told: Mapping[str, Any]) -> list[Json]:
+        """The end of prompts that were only read, and the usage, where it was asked for, with who answered."""
         ends = enumerate(self._positions) if self._nothing_asked else ()
         found = [self._chunk(choice, "", None, "length") for choice, _ in ends]
-        return [*found, {**self._head, "choices": [], "usage": usage_of(usage)}] if self._usage else found
+        whole = {**self._head, "choices": [], "usage": usage_of(usage), **told}
+        return [*found, whole] if self._usage else found

@@ -16,6 +16,7 @@ from penstock.protocols.http.routes import Routes
 from penstock.protocols.openai.completions.answer import CompletionChunks, completion_answer
 from penstock.protocols.openai.completions.request import CompletionRequest, read_completion
 from penstock.protocols.openai.sse import chunk_stream
+from penstock.protocols.provenance import told
 
 
 class Completions:
@@ -40,7 +41,7 @@ class Completions:
             chunks = chunk_stream(reply, CompletionChunks(message, choices), http.id)
             return streamed(reply, chunks, generation_headers(reply.meta))
         answer = await collect(reply)
-        body = msgspec.json.encode(completion_answer(message, answer))
+        body = msgspec.json.encode(completion_answer(message, answer, told(reply.meta, http.id)))
         return HttpResponse(200, body, headers=generation_headers(reply.meta))
 
     async def _asked(self, http: HttpRequest, message: CompletionRequest, generations: list[Generation]) -> Source:

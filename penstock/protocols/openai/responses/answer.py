@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Mapping
 from typing import Any
 
 from msgspec import to_builtins
@@ -35,9 +36,9 @@ class Growing:
             return self._numbered(self._stopped(event))
         return self._numbered(self._more(event))
 
-    def completed(self, usage: Usage) -> list[Json]:
-        """What to send at the end of an answer that went well."""
-        return self._numbered([("incomplete" if self._cut else "completed", {"response": self.body(usage)})])
+    def completed(self, usage: Usage, told: Mapping[str, Any]) -> list[Json]:
+        """What to send at the end of an answer that went well; `told`: what it says of who answered."""
+        return self._numbered([("incomplete" if self._cut else "completed", {"response": self.body(usage, told)})])
 
     def failed(self, error: PenstockError) -> list[Json]:
         """What to send when it failed."""
@@ -45,12 +46,13 @@ class Growing:
         body = self._body("failed") | {"error": {"code": code, "message": error.message}}
         return self._numbered([("failed", {"response": body})])
 
-    def body(self, usage: Usage) -> Json:
-        """The whole response."""
+    def body(self, usage: Usage, told: Mapping[str, Any]) -> Json:
+        """The whole response, likewise."""
         found = self._body("incomplete" if self._cut else "completed")
         details = {"reason": "max_output_tokens"} if self._cut else None
         ended = None if self._cut else int(time.time())
-        return found | {"completed_at": ended, "incomplete_details": details, "usage": responses_usage_of(usage)}
+        ending = {"completed_at": ended, "incomplete_details": details, "usage": responses_usage_of(usage)}
+        return {**found, **ending, **told}
 
     def _body(self, status: str) -> Json:
         return {**self._head, "status": status, "output": list(self._output)}

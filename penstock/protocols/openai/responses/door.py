@@ -19,6 +19,7 @@ from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.openai.responses.answer import Growing
 from penstock.protocols.openai.responses.request import read_responses
+from penstock.protocols.provenance import told
 
 
 class Responses:
@@ -43,7 +44,8 @@ class Responses:
         if message.stream:
             return streamed(reply, typed_stream(reply, growing, http.id), generation_headers(reply.meta))
         usage = await follow(reply, growing.add)
-        return HttpResponse(200, msgspec.json.encode(growing.body(usage)), headers=generation_headers(reply.meta))
+        body = growing.body(usage, told(reply.meta, http.id))
+        return HttpResponse(200, msgspec.json.encode(body), headers=generation_headers(reply.meta))
 
 
 async def typed_stream(reply: Source, growing: Growing, request_id: str) -> AsyncGenerator[bytes, None]:
@@ -55,7 +57,7 @@ async def typed_stream(reply: Source, growing: Growing, request_id: str) -> Asyn
             elif isinstance(event, PenstockError):
                 yield _written(growing.failed(event))
             elif isinstance(event, Generated):
-                yield _written(growing.completed(event.usage))
+                yield _written(growing.completed(event.usage, told(reply.meta, request_id)))
             elif found := growing.add(event):
                 yield _written(found)
 
