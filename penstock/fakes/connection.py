@@ -140,13 +140,18 @@ def taken(buffer: bytearray) -> Call | None:
 
 def head(answer: Answer) -> bytes:
     """The status line and headers of an answer."""
-    lines = [f"HTTP/1.1 {answer.status} {HTTPStatus(answer.status).phrase}", f"content-type: {answer.content_type}"]
+    lines = [f"HTTP/1.1 {answer.status} {phrase(answer.status)}", f"content-type: {answer.content_type}"]
     if answer.streamed:
         lines.append("transfer-encoding: chunked")
     else:
         lines.append(f"content-length: {sum(map(len, answer.parts))}")
     lines += [f"{name}: {value}" for name, value in answer.headers.items()]
     return "\r\n".join([*lines, "", ""]).encode("latin-1")
+
+
+def phrase(status: int) -> str:
+    """What a status is called; some providers have statuses of their own."""
+    return HTTPStatus(status).phrase if status in HTTPStatus._value2member_map_ else "Other"
 
 
 def wrapper(answer: Answer) -> Callable[[bytes], bytes]:

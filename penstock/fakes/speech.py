@@ -37,3 +37,8 @@ def vector(text: str, size: int) -> list[float]:
     raw = [float((byte * 31 + place * 7) % 97 + 1) for place, byte in enumerate(text.encode()[:size].ljust(size, b"~"))]
     total = sum(raw)
     return [value / total for value in raw]
+
+
+def words_in(*texts: str) -> int:
+    """How many tokens texts are, to a fake: their words."""
+    return sum(len(text.split()) for text in texts)
