@@ -1,0 +1,58 @@
+"""One request to a provider, while it waits and while it is under way."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from penstock.core.generation import Generation
+from penstock.core.reply import Outcome
+from penstock.core.request import Request
+from penstock.core.tensors import Tensors
+from penstock.runtimes.remote.contract import HttpCall
+from penstock.scheduling.continuous.job import Job
+
+NOTHING = Generation()
+
+
+class RemoteJob(Job):
+    """`call`: what is to be sent, where that is one call; `tensors`: the request's. `timer` rings when it has waited
+    too long for a place; `task` does it."""
+
+    __slots__ = ("call", "task", "tensors", "timer")
+
+    def __init__(
+        self,
+        request: Request,
+        on_end: Callable[[Job, Outcome], None],
+        *,
+        size: int,
+        prompt: int,
+        deadline: float,
+        call: HttpCall | None = None,
+    ):
+        payload = request.payload
+        super().__init__(
+            payload if isinstance(payload, Generation) else NOTHING,
+            _never,
+            on_end,
+            size=size,
+            prompt=prompt,
+            level=request.priority,
+            tenant=request.tenant or "",
+            deadline=deadline,
+        )
+        self.call = call
+        self.tensors: Tensors = {} if isinstance(payload, Generation) else payload
+        self.timer: asyncio.TimerHandle | None = None
+        self.task: asyncio.Task[None] | None = None
+
+    def rest(self) -> None:
+        """It waits no longer."""
+        timer, self.timer = self.timer, None
+        if timer is not None:
+            timer.cancel()
+
+
+def _never(job: Job, event: object) -> None:
+    raise AssertionError("a provider's events go to the reply at once")
