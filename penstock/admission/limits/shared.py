@@ -87,7 +87,8 @@ class SharedLimits:
         for taken in rates:
             words += [f"{taken.rate.interval_s:.9f}", f"{taken.rate.burst_s:.6f}", f"{taken.amount:.6f}"]
         for purse in purses:
-            words += [purse.budget.limit, purse.budget.reserved, purse.budget.spent, purse.kept_s]
+            known = max(0.0, purse.budget.spent - self._owed.get(purse.key, 0.0))
+            words += [purse.budget.limit, purse.budget.reserved, known, purse.kept_s]
         answer = await self._wire.send(TAKE, _keys(rates, purses), words)
         return AWAY if answer is None else self._verdict(answer, rates, purses)
 
