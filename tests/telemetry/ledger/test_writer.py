@@ -31,9 +31,10 @@ def test_rows_come_while_the_server_runs(database: Database) -> None:
     async def serve() -> None:
         writer = LedgerWriter(database, StateSettings())
         writer.record(entry())
-        until = time.monotonic() + 60
-        while not writer.written and time.monotonic() < until:
+        for _ in range(1200):
             await asyncio.sleep(0.05)
+            if writer.written:
+                break
         assert (writer.written, writer.waiting, writer.up) == (1, 0, True)
         writer.record(entry("r2"))
         await writer.stop()
