@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import pairwise
 from typing import Any
 from urllib.parse import unquote
 
@@ -125,7 +126,7 @@ def _wrong(messages: list[Any]) -> str:
     """What Bedrock would say about the messages; "" where they are well."""
     if not messages or messages[0]["role"] != "user":
         return "A conversation must start with a user message. Try again with a conversation that starts with one."
-    for before, after in zip(messages, messages[1:], strict=False):
+    for before, after in pairwise(messages):
         if before["role"] == after["role"]:
             return "A conversation must alternate between user and assistant roles."
     return ""
