@@ -6,7 +6,7 @@ from collections import OrderedDict
 
 import msgspec
 
-ITEM = 400
+ITEM = 300
 """Bytes that an answer costs beside its content: the objects that hold it and its key."""
 
 
@@ -35,7 +35,7 @@ class Memory:
         entry = self._entries.get(key)
         if entry is None:
             return None
-        if entry.until <= now:
+        if entry.until < now:
             self.forget(key)
             return None
         self._entries.move_to_end(key)

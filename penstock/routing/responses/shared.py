@@ -123,8 +123,6 @@ def _client(url: str, patience_s: float) -> Redis:
             retry=Retry(NoBackoff(), 0),
             max_connections=PENDING,
             protocol=2,
-            lib_name=None,
-            lib_version=None,
         )
     except ValueError:
         # Without its words: they may hold the password.
