@@ -13,7 +13,7 @@ from penstock.admission.keys.key import DEFAULT_VERBS, Key
 from penstock.admission.keys.secret import id_in
 from penstock.admission.keys.store import KeyStore
 from penstock.cli.durations import in_words, moment, seconds
-from penstock.cli.state import ConfigOption, StateOption, database_of
+from penstock.cli.state import ConfigOption, StateOption, reached
 from penstock.core.errors import ConfigError
 from penstock.core.principal import VERBS
 
@@ -44,14 +44,14 @@ def create(
     """Make a key, and print it: this once, for only a digest of it is kept."""
     ends = None if expires is None else moment(expires, time.time())
     allowed = None if routes is None else _listed(routes)
-    store = _store(config, state)
-    key, text = store.create(tenant, name=name, verbs=_listed(verbs), routes=allowed, expires_at=ends)
+    with reached(config, state) as database:
+        key, text = KeyStore(database).create(tenant, name=name, verbs=_listed(verbs), routes=allowed, expires_at=ends)
     if as_json:
         typer.echo(msgspec.json.encode({**shown(key), "key": text}))
         return
     typer.echo(text)
     _say(f"{key.tenant}'s key {key.id} may {_may(key)}; {_ends(key)}. Keep it: it is not shown again.")
-    _say(f"Servers that keep their state in {store.shown} ask for keys from now on.")
+    _say(f"Servers that keep their state in {database.shown} ask for keys from now on.")
 
 
 @app.command("list")
@@ -63,21 +63,22 @@ def list_(
     as_json: Json = False,
 ) -> None:
     """List the keys: whose they are, what they allow, when they were used."""
-    store = _store(config, state)
-    known = [] if store.empty else store.all()
+    with reached(config, state) as database:
+        known = [] if database.empty else KeyStore(database).all()
     keys = [key for key in known if tenant in (None, key.tenant) and (all_ or key.revoked_at is None)]
     if as_json:
         typer.echo(msgspec.json.encode([shown(key) for key in keys]))
     elif keys:
         _table(keys)
     else:
-        _say(f"there are no such keys in {store.shown}; penstock keys create TENANT makes one")
+        _say(f"there are no such keys in {database.shown}; penstock keys create TENANT makes one")
 
 
 @app.command()
 def revoke(key: Id, config: ConfigOption = None, state: StateOption = None) -> None:
     """End a key for good; servers know it within seconds."""
-    ended = _store(config, state).revoke(_id(key))
+    with reached(config, state) as database:
+        ended = KeyStore(database).revoke(_id(key))
     typer.echo(f"revoked: {ended.id} ({ended.tenant})")
 
 
@@ -91,7 +92,8 @@ def rotate(
 ) -> None:
     """Give a key a new secret, and print it; id, tenant and what it allows stay."""
     grace_s = seconds(grace)
-    text = _store(config, state).rotate(_id(key), grace_s)
+    with reached(config, state) as database:
+        text = KeyStore(database).rotate(_id(key), grace_s)
     until = time.time() + grace_s if grace_s else None
     if as_json:
         typer.echo(msgspec.json.encode({"id": _id(key), "key": text, "previous_until": until}))
@@ -136,10 +138,6 @@ def _may(key: Key) -> str:
 
 def _ends(key: Key) -> str:
     return f"it ends at {in_words(key.expires_at)}" if key.expires_at else "it does not end by itself"
-
-
-def _store(config: ConfigOption, state: StateOption) -> KeyStore:
-    return KeyStore(database_of(config, state))
 
 
 def _id(text: str) -> str:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from penstock.core.errors import ConfigError
+from penstock.core.errors import ConfigError, Unavailable
 from penstock.storage.database import Database
 
 FILE = Path("penstock.yaml")
@@ -34,3 +36,15 @@ def database_of(file: Path | None, url: str | None) -> Database:
     if settings.url == "none":
         raise ConfigError(f"{path.name} says state.url: none, so nothing is kept; name a database there")
     return Database(settings.url, base)
+
+
+@contextmanager
+def reached(file: Path | None, url: str | None) -> Iterator[Database]:
+    """The database, closed at the end. What goes wrong names it and says why: there is no log to look into."""
+    database = database_of(file, url)
+    try:
+        yield database
+    except Unavailable as error:
+        raise Unavailable(f"{database.shown}: {error.detail or error.message}") from error
+    finally:
+        database.close()
