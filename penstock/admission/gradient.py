@@ -2,7 +2,7 @@
 
 After the gradient algorithm of Netflix's concurrency-limits (Gradient2): while requests take about as long as they
 usually do, the bound rises by the square root of itself; when they take longer, because they wait for one another, it
-sinks with how much longer.
+sinks with how much longer. Unlike there, overload that lasts does not become what is usual.
 """
 
 from __future__ import annotations
@@ -62,11 +62,7 @@ class Gradient:
             self.limit = max(float(self.settings.least), self.limit * DROPPED)
 
     def _move(self, recent_s: float) -> None:
-        self._windows = min(self._windows + 1, MEMORY)
-        self.usual_s += (recent_s - self.usual_s) / self._windows
-        # What was usual under a heavy load is not what is usual: it is unlearned faster than it was learned.
-        if self.usual_s > 2 * recent_s:
-            self.usual_s *= 0.95
+        self._learn(recent_s)
         # A bound that was not even half used says nothing about what would happen beyond it.
         if self._dropped or self._most < self.limit / 2:
             return
@@ -75,6 +71,17 @@ class Gradient:
         wanted = self.limit * gradient + math.sqrt(self.limit)
         moved = self.limit + own.smoothing * (wanted - self.limit)
         self.limit = min(float(own.most), max(float(own.least), moved))
+
+    def _learn(self, recent_s: float) -> None:
+        """What is usual sinks with every window, and rises only in those in which the bound kept nobody out, or was as
+        low as it gets: under overload requests take longer because they wait, and that must not become usual."""
+        self._windows = min(self._windows + 1, MEMORY)
+        lowest = self.limit <= 1.5 * self.settings.least
+        if recent_s < self.usual_s or self._windows == 1 or lowest or self._most < self.limit - 1:
+            self.usual_s += (recent_s - self.usual_s) / self._windows
+        # What was learned under load is unlearned faster.
+        if self.usual_s > 2 * recent_s:
+            self.usual_s *= 0.95
 
     def _forget(self, now: float) -> None:
         self._began, self._count, self._sum = now, 0, 0.0

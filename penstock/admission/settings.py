@@ -53,9 +53,9 @@ class TenantSettings(LimitSettings, frozen=True, forbid_unknown_fields=True):
 class AdaptiveSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """A bound on requests under way per model or route that follows how long they take."""
 
-    initial: Annotated[int, msgspec.Meta(ge=1)] = 64
+    initial: Annotated[int, msgspec.Meta(ge=1)] = 16
     """Requests under way before anything was measured."""
-    least: Annotated[int, msgspec.Meta(ge=1)] = 8
+    least: Annotated[int, msgspec.Meta(ge=1)] = 4
     """The bound never sinks below this."""
     most: Annotated[int, msgspec.Meta(ge=1)] = 4096
     """The bound never rises above this."""

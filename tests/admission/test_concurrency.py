@@ -37,8 +37,7 @@ def fill(step: Step, model: str = "iris") -> list[Reply]:
     while True:
         try:
             replies.append(step.ask(rows(1, model=model)))
-        except Overloaded as error:
-            assert error.retry_after_s
+        except Overloaded:
             return replies
 
 
@@ -137,11 +136,11 @@ def served(offered: float, seconds: float, settings: AdaptiveSettings, seed: int
 
 def test_overload_does_not_become_waiting() -> None:
     _, open_ = served(1200, 10, AdaptiveSettings(initial=4000, least=4000))
-    gradient, bounded = served(1200, 60, AdaptiveSettings(initial=4, least=2, most=1000))
+    gradient, bounded = served(1200, 120, AdaptiveSettings(initial=4, least=2, most=1000))
     assert open_[len(open_) // 2] > 1.0, "without a bound requests wait for seconds"
     assert bounded[int(len(bounded) * 0.99)] < 0.1
-    assert 8 <= gradient.limit < 60
-    assert len(bounded) > 0.9 * 800 * 30, "and the model stays busy"
+    assert 8 <= gradient.limit < 40, "and overload that lasts does not become what is usual"
+    assert len(bounded) > 0.9 * 800 * 60, "and the model stays busy"
 
 
 def test_a_load_that_the_model_can_take_is_let_in() -> None:
