@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from penstock.core.clock import StillClock
 from penstock.core.errors import UnknownModel
-from penstock.core.model import ModelSpec, ModelStats, PublicName, State
+from penstock.core.model import ModelSpec, ModelStats, State
 from penstock.core.principal import Guard
 from penstock.core.reply import Meta, Reply
 from penstock.core.request import Handler, Request
@@ -33,8 +33,16 @@ from penstock.protocols.openai.door import OpenAI
 from penstock.protocols.operations import Operations
 from penstock.protocols.predict import Predict
 from penstock.protocols.rerank import Rerank
+from penstock.routing.names import Names
+from penstock.routing.settings import RouteSettings
 
+NONE: Mapping[str, str] = {}
 IRIS = Signature((TensorSpec("X", "FP32", (-1, 4)),), (TensorSpec("label", "INT64", (-1,)),))
+
+
+def routed(routes: Mapping[str, str]) -> dict[str, RouteSettings]:
+    """Settings of routes to one model each."""
+    return {name: RouteSettings(models=(model,)) for name, model in routes.items()}
 
 
 @dataclass
@@ -57,10 +65,8 @@ class Served:
 
     views: list[View]
     draining: bool = False
-    names: list[PublicName] = field(default_factory=list)
 
     def find(self, name: str, version: str | None = None) -> View:
-        name = next((public.models[0] for public in self.names if public.name == name), name)
         for view in self.views:
             if view.spec.name == name and version in (None, view.spec.version):
                 return view
@@ -68,9 +74,6 @@ class Served:
 
     def all(self) -> list[View]:
         return self.views
-
-    def public(self) -> list[PublicName]:
-        return self.names
 
 
 def view(name: str = "iris", signature: Signature | None = IRIS, **rest: Any) -> View:
@@ -120,26 +123,30 @@ class Doors:
         hosts: list[str] | None = None,
         handler: Handler | None = None,
         guard: Guard | None = None,
-        names: Sequence[PublicName] = (),
+        aliases: Mapping[str, str] = NONE,
+        routes: Mapping[str, str] = NONE,
     ):
         self.lifecycle = Calls()
-        self.models = Served(list(views) or [view()], names=list(names))
+        self.models = Served(list(views) or [view()])
         self.echo = Echo(self.models, answer)
-        self.routes = routes = Routes()
-        clock = StillClock()
-        Predict(handler or self.echo, self.models, clock).mount(routes)
-        OipRest(handler or self.echo, self.models, clock, "9.9").mount(routes)
-        OipRepository(self.models, self.lifecycle).mount(routes)
-        OpenAI(handler or self.echo, self.models, clock).mount(routes)
-        Anthropic(handler or self.echo, self.models, clock).mount(routes)
-        OllamaText(handler or self.echo, self.models, clock, self.lifecycle).mount(routes)
-        OllamaEmbedding(handler or self.echo, self.models, clock, self.lifecycle).mount(routes)
-        OllamaModels(handler or self.echo, self.models, "9.9").mount(routes)
-        Rerank(handler or self.echo, self.models, clock).mount(routes)
-        Operations(self.models, lambda: b"metrics", "9.9").mount(routes)
+        names = Names(handler or self.echo, self.models, aliases, routed(routes))
+        self.routes, clock = Routes(), StillClock()
+        self._mount(self.routes, names, names, clock)
+        self.http = HttpApp(self.routes, limits, hosts=hosts, guard=guard)
+
+    def _mount(self, routes: Routes, handler: Handler, names: Names, clock: StillClock) -> None:
+        Predict(handler, names, clock).mount(routes)
+        OipRest(handler, names, clock, "9.9").mount(routes)
+        OipRepository(names, self.lifecycle).mount(routes)
+        OpenAI(handler, names, clock).mount(routes)
+        Anthropic(handler, names, clock).mount(routes)
+        OllamaText(handler, names, clock, self.lifecycle).mount(routes)
+        OllamaEmbedding(handler, names, clock, self.lifecycle).mount(routes)
+        OllamaModels(handler, names, "9.9").mount(routes)
+        Rerank(handler, names, clock).mount(routes)
+        Operations(names, lambda: b"metrics", "9.9").mount(routes)
         FeedbackDoor(None).mount(routes)
-        Docs(self.models, "9.9").mount(routes)
-        self.http = HttpApp(routes, limits, hosts=hosts, guard=guard)
+        Docs(names, "9.9").mount(routes)
 
     def ask(self, method: str, path: str, body: bytes = b"", **headers: str) -> HttpResponse:
         """The response; header names are given with underscores."""

@@ -6,7 +6,7 @@ import asyncio
 import http.client
 import json
 import threading
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -14,7 +14,7 @@ from typing import Any
 from penstock.core.errors import PenstockError, UnknownModel
 from penstock.core.generation import Event, Generated, Started, Stopped, Text, Usage
 from penstock.core.language import GENERATION
-from penstock.core.model import ModelSpec, ModelStats, PublicName, State
+from penstock.core.model import ModelSpec, ModelStats, State
 from penstock.core.principal import Guard
 from penstock.core.reply import Meta, Reply
 from penstock.core.request import Request
@@ -23,6 +23,8 @@ from penstock.protocols.http.app import HttpApp
 from penstock.protocols.http.limits import HttpLimits
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.http.server import HttpServer
+from penstock.routing.names import Names
+from penstock.routing.settings import RouteSettings
 
 CONTEXT = 256
 SIGNATURE = Signature((), (), batched=False, task=GENERATION, max_tokens=CONTEXT, sequences=4)
@@ -45,6 +47,7 @@ OPTIONS = {
     "defaults": {"temperature": 0.7},
     "license": "Apache-2.0",
 }
+NONE: Mapping[str, str] = {}
 Step = Event | Generated | PenstockError | float
 HELLO: tuple[Step, ...] = (
     Started(5, 2),
@@ -74,12 +77,10 @@ class Served:
 
     draining = False
 
-    def __init__(self, views: Sequence[View], names: Sequence[PublicName] = ()):
+    def __init__(self, views: Sequence[View]):
         self.views = views
-        self.names = names
 
     def find(self, name: str, version: str | None = None) -> View:
-        name = next((public.models[0] for public in self.names if public.name == name), name)
         for view in self.views:
             if view.spec.name == name:
                 return view
@@ -87,9 +88,6 @@ class Served:
 
     def all(self) -> Sequence[View]:
         return self.views
-
-    def public(self) -> Sequence[PublicName]:
-        return self.names
 
 
 def llm(name: str = "tiny", **options: Any) -> View:
@@ -166,18 +164,27 @@ class Live:
         return status, json.loads(raw)
 
 
+async def _nobody(request: Request) -> Reply:
+    raise AssertionError("models are looked up here, and asked by the doors")
+
+
 @contextmanager
 def live(
-    mount: Callable[[Routes, Served], None], *views: View, guard: Guard | None = None, names: Sequence[PublicName] = ()
+    mount: Callable[[Routes, Names], None],
+    *views: View,
+    guard: Guard | None = None,
+    aliases: Mapping[str, str] = NONE,
+    routes_to: Mapping[str, str] = NONE,
 ) -> Iterator[Live]:
     """Serves the doors that `mount` adds, in a thread of this process, until the end."""
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever, daemon=True)
     thread.start()
     routes, limits = Routes(), HttpLimits()
-    mount(routes, Served(views or [llm()], names))
+    settings = {name: RouteSettings(models=(model,)) for name, model in routes_to.items()}
+    mount(routes, Names(_nobody, Served(views or [llm()]), aliases, settings))
     app = HttpApp(routes, limits, hosts=None, guard=guard)
-    server = HttpServer(app, limits, app.refusal, lambda error: None)
+    server = HttpServer(app, limits, app.refusal, lambda error: None, app.turn_away)
 
     async def start() -> int:
         await server.start("127.0.0.1", 0)

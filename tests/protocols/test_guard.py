@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from penstock.core.model import PublicName
 from penstock.core.principal import ANYBODY, VERBS
 from penstock.protocols.http.message import HttpResponse
 from tests.protocols.doors import IRIS, Doors, body, header, view
@@ -25,10 +24,9 @@ KEYS = {verb: principal([verb]) for verb in VERBS} | {"all": principal(), "nothi
 
 def doors(**keys: Any) -> Doors:
     """Two models, an embedder and a language model with an alias and a route, behind a guard."""
-    names = [PublicName("stable", "alias", ("iris",)), PublicName("assistant", "route", ("tiny",))]
     views = [view("iris"), view("iris", IRIS, version="2"), view("other"), view("minilm", EMBEDS)]
     tiny: Any = llm("tiny", adapters={"pirate": "x"})
-    return Doors(*views, tiny, names=names, guard=Words(KEYS | keys))
+    return Doors(*views, tiny, aliases={"stable": "iris"}, routes={"assistant": "tiny"}, guard=Words(KEYS | keys))
 
 
 def walked() -> list[tuple[str, str, str]]:
@@ -210,7 +208,9 @@ def test_every_door_that_takes_a_name_was_tried() -> None:
         ([], "/models/iris/predict", 403),
         (["IRIS"], "/models/iris/predict", 403),
         (["iris"], "/models/%69ris/predict", 200),
-        (["iris"], "/models/iri%73%40%32/predict", 404),
+        (["iris"], "/models/iri%73%40%32/predict", 200),
+        (["iris@1"], "/models/iri%73%40%32/predict", 403),
+        (["iris@1"], "/models/iris%402/versions/1/predict", 403),
         (["iris"], "/models/iris%00/predict", 403),
         (["other"], "/models/iris%40other/predict", 403),
     ],
@@ -250,22 +250,23 @@ def test_lists_show_what_a_key_is_for(path: str, message: Any, names: Any) -> No
 
 
 def test_lists_have_aliases_and_routes() -> None:
-    server = Doors(view(), names=[PublicName("stable", "alias", ("iris",)), PublicName("r", "route", ("iris",))])
+    server = Doors(view(), aliases={"stable": "iris"}, routes={"r": "iris"})
     listed = json.loads(body(server.ask("GET", "/v1/models")))["data"]
-    assert [(model["id"], model.get("kind")) for model in listed] == [
-        ("iris", None),
-        ("stable", "alias"),
-        ("r", "route"),
-    ]
+    kinds = {model["id"]: model.get("kind") for model in listed}
+    assert kinds == {"iris": None, "stable": "alias", "r": "route"}
     index = json.loads(body(server.ask("POST", "/v2/repository/index")))
-    assert [(model["name"], model["state"]) for model in index] == [(n, "READY") for n in ("iris", "stable", "r")]
+    assert [(model["name"], model["state"]) for model in index] == [(n, "READY") for n in ("iris", "r", "stable")]
     told = json.loads(body(server.ask("GET", "/models")))
-    assert told["names"][1] == {"name": "r", "kind": "route", "state": "READY", "reason": ""}
+    assert told["names"][0] == {"name": "r", "kind": "route", "state": "READY", "reason": ""}
 
 
 def test_the_document_shows_what_a_key_is_for() -> None:
     paths = json.loads(body(ask(scoped("iris"), "/openapi.json")))["paths"]
     assert "/models/iris/predict" in paths
+    assert (
+        "/models/flowers/predict"
+        in json.loads(body(Doors(view(), routes={"flowers": "iris"}).ask("GET", "/openapi.json")))["paths"]
+    )
     assert "/models/other/predict" not in paths
 
 
@@ -299,3 +300,13 @@ def test_asking_does_not_manage() -> None:
     allowed = doors(k=principal(["infer", "manage"]))
     assert ask(allowed, "/api/generate", {"model": "tiny", "keep_alive": 0}).status == 200
     assert allowed.lifecycle.asked == ["unload tiny"]
+
+
+def test_a_route_has_nothing_to_load() -> None:
+    server = doors(k=principal())
+    for path in ("/v2/repository/models/assistant/load", "/v2/repository/models/assistant/unload"):
+        answer = ask(server, path, {})
+        assert (answer.status, b"its models: tiny" in body(answer)) == (400, True)
+    assert ask(server, "/api/generate", {"model": "assistant", "keep_alive": 0}).status == 400
+    assert ask(server, "/api/generate", {"model": "assistant"}).status == 200
+    assert server.lifecycle.asked == []

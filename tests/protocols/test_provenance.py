@@ -23,9 +23,10 @@ from penstock.protocols.ollama.door import OllamaText
 from penstock.protocols.openai.door import OpenAI
 from penstock.protocols.provenance import dollars, provenance, told
 from penstock.protocols.quotas import quota_headers
+from penstock.routing.names import Names
 from tests.protocols.doors import Doors, body, header, view
 from tests.protocols.guards import Words, principal
-from tests.protocols.scripted import Live, Scripted, Served, live, llm
+from tests.protocols.scripted import Live, Scripted, live, llm
 from tests.protocols.texts import EMBEDS
 
 ROWS = json.dumps({"inputs": [[1, 2, 3, 4]]}).encode()
@@ -139,7 +140,7 @@ class Route(Scripted):
 def mounted(handler: Handler) -> Any:
     """Mounts the doors for generated text."""
 
-    def mount(routes: Routes, models: Served) -> None:
+    def mount(routes: Routes, models: Names) -> None:
         OpenAI(handler, models, system_clock).mount(routes)
         Anthropic(handler, models, system_clock).mount(routes)
         OllamaText(handler, models, system_clock).mount(routes)
@@ -285,7 +286,7 @@ class Book:
 def rated(book: Book | None, message: Any, key: str = "k") -> tuple[int, Any]:
     """The status of feedback, and its answer."""
 
-    def mount(routes: Routes, models: Served) -> None:
+    def mount(routes: Routes, models: Names) -> None:
         FeedbackDoor(book, lambda: 1234.5).mount(routes)
 
     with live(mount, guard=Words({"k": principal(["infer"]), "r": principal(["read"])})) as server:
@@ -346,10 +347,8 @@ def served(server: Live) -> Any:
 
 
 def test_a_route_is_asked_by_its_name() -> None:
-    from penstock.core.model import PublicName
-
     handler = Route(ENDED)
-    with live(mounted(handler), llm(), names=[PublicName("assistant", "route", ("tiny",))]) as server:
+    with live(mounted(handler), llm(), routes_to={"assistant": "tiny"}) as server:
         assert {model["id"] for model in served(server)["data"]} >= {"tiny", "assistant"}
         for path, message in TEXTS.items():
             assert server.ask("POST", path, message | {"model": "assistant"})[0] == 200

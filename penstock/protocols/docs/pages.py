@@ -50,7 +50,9 @@ class Docs:
         """GET /openapi.json"""
         from penstock.protocols.docs.openapi import document
 
-        body = msgspec.json.encode(document(visible(self._models, http.principal).all(), self._version))
+        models = visible(self._models, http.principal)
+        routes = [models.find(public.name) for public in models.public() if public.kind == "route"]
+        body = msgspec.json.encode(document([*models.all(), *routes], self._version))
         return HttpResponse(200, body, headers=[(b"cache-control", b"no-cache")])
 
 

@@ -96,6 +96,19 @@ class HttpApp:
             response = self._failed(request, Internal("an internal error; the log has it under this request id"))
         return self._finished(request, response)
 
+    def turn_away(self, request: HttpRequest) -> PenstockError | None:
+        """Why a request is refused that has a body to come, so that nobody without a key takes up memory; None: it is
+        to go on, perhaps to be refused once it is whole."""
+        if self._guard is None:
+            return None
+        try:
+            self._let_in(self._guard, request)
+        except (Unauthenticated, Forbidden) as error:
+            return error.with_traceback(None)
+        except PenstockError:
+            return None
+        return None
+
     def refusal(self, error: PenstockError, path: bytes = b"") -> HttpResponse:
         """The response to a request that could not even be read."""
         self.errors[error.code] += 1

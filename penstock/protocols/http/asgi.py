@@ -16,6 +16,7 @@ from penstock.protocols.http.app import HttpApp
 from penstock.protocols.http.drive import Drive
 from penstock.protocols.http.limits import HttpLimits
 from penstock.protocols.http.message import HttpRequest, HttpResponse
+from penstock.protocols.http.receiver import LARGE
 
 Scope = MutableMapping[str, Any]
 Message = MutableMapping[str, Any]
@@ -69,14 +70,17 @@ async def _lifespan(on_startup: Step, on_shutdown: Step, receive: Receive, send:
 
 async def _exchange(http: HttpApp, limits: HttpLimits, scope: Scope, receive: Receive, send: Send) -> None:
     headers = joined(scope["headers"])
+    request = HttpRequest(scope["method"], path_below(scope), scope.get("query_string", b""), headers, b"")
     try:
+        if _is_large(headers) and (unwanted := http.turn_away(request)) is not None:
+            raise unwanted
         body = await _body(headers, limits.body, receive)
     except PenstockError as error:
-        await _send(http.refusal(error, path_below(scope)), send)
+        await _send(http.refusal(error, request.path), send)
         return
     if body is None:
         return
-    request = HttpRequest(scope["method"], path_below(scope), scope.get("query_string", b""), headers, body)
+    request.body = body
     gone = asyncio.ensure_future(_gone(receive))
     try:
         response = await _answer(http, request, gone)
@@ -103,6 +107,12 @@ def path_below(scope: Scope) -> bytes:
     if prefix and raw.startswith(prefix) and raw[len(prefix) : len(prefix) + 1] in (b"", b"/"):
         raw = raw[len(prefix) :]
     return raw or b"/"
+
+
+def _is_large(headers: dict[bytes, bytes]) -> bool:
+    """Whether the body is long, or nobody knows how long."""
+    declared = headers.get(b"content-length", b"")
+    return b"transfer-encoding" in headers or (declared.isdigit() and int(declared) >= LARGE)
 
 
 async def _body(headers: dict[bytes, bytes], limit: int, receive: Receive) -> bytes | None:

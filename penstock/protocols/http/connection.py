@@ -74,6 +74,11 @@ class Connection(asyncio.Protocol):
 
     def _body_begins(self) -> None:
         reader = self._reader
+        if not reader.judged:
+            reader.judged = True
+            if (error := self.server.turn_away(reader.head())) is not None:
+                self.refuse(error)
+                return
         if reader.expects:
             reader.expects = False
             self.transport.write(wire.CONTINUE)

@@ -64,7 +64,8 @@ class KnownHeads:
 class RequestReader:
     """Feeds bytes to the parser; whole requests, each with whether to keep the connection, go to `ready`.
 
-    `begun`: a part of a request has come; `in_body`: its head is whole; `length`: of its body, when said.
+    `begun`: a part of a request has come; `in_body`: its head is whole; `length`: of its body, when said; `judged`:
+    somebody has looked at the head before the body.
     """
 
     def __init__(self, limits: HttpLimits, heads: KnownHeads):
@@ -75,7 +76,7 @@ class RequestReader:
         self._reset()
 
     def _reset(self) -> None:
-        self.begun = self.in_body = self.expects = False
+        self.begun = self.in_body = self.expects = self.judged = False
         self.length = self.received = 0
         self._url = b""
         self._headers: dict[bytes, bytes] = {}
@@ -136,10 +137,13 @@ class RequestReader:
         """The part of the body that has come."""
         return self._body if isinstance(self._body, bytes) else b"".join(self._body)
 
-    def _complete(self, body: bytes | bytearray) -> None:
+    def head(self, body: bytes | bytearray = b"") -> HttpRequest:
+        """The request whose head has come, with so much of a body."""
         path, _, query = self._url.partition(b"?")
-        parser = self._parser
-        request = HttpRequest(parser.get_method().decode(), path, query, self._headers, body)
+        return HttpRequest(self._parser.get_method().decode(), path, query, self._headers, body)
+
+    def _complete(self, body: bytes | bytearray) -> None:
+        parser, request = self._parser, self.head(body)
         # HTTP/1.0 is answered and closed: its way to keep a connection needs a header that nobody misses.
         keep = parser.should_keep_alive() and parser.get_http_version() != "1.0"
         self.ready.append((request, keep))

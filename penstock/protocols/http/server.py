@@ -13,18 +13,24 @@ from typing import Any
 from penstock.core.errors import ConfigError, PenstockError, Unavailable
 from penstock.protocols.http.connection import Connection
 from penstock.protocols.http.limits import HttpLimits
-from penstock.protocols.http.message import App, HttpResponse
+from penstock.protocols.http.message import App, HttpRequest, HttpResponse
 from penstock.protocols.http.reader import KnownHeads
 
 SWEEP_S = 1.0
 SPARE_DESCRIPTORS = 64
 
 
+def _welcome(_: HttpRequest) -> PenstockError | None:
+    """Every body may come."""
+    return None
+
+
 class HttpServer:
     """Serves one app on one address.
 
     `refusal` turns an error on a request that could not be read, and its path, into a response; `broken` is told
-    of exceptions that no request should cause.
+    of exceptions that no request should cause. `turn_away` says of a request whose body is still to come why it is not
+    wanted (None: it is).
     """
 
     def __init__(
@@ -33,11 +39,13 @@ class HttpServer:
         limits: HttpLimits,
         refusal: Callable[[PenstockError, bytes], HttpResponse],
         broken: Callable[[BaseException], None],
+        turn_away: Callable[[HttpRequest], PenstockError | None] = _welcome,
     ):
         self.app: Any = app
         self.limits = limits
         self.refusal = refusal
         self.broken = broken
+        self.turn_away = turn_away
         self.heads = KnownHeads()
         self.bodies = 0
         self.draining = False

@@ -88,7 +88,7 @@ class OllamaText:
         leave, name = is_zero(message.keep_alive), found.view.spec.name
         if leave:
             await self._loads.unload(name, http.principal)
-        elif self._loads.allowed(http.principal):
+        elif self._loads.allowed(http.principal) and not self._loads.route(name):
             await self._loads.load(name, http.principal)
         else:
             self._asker.generates(http, message.model)
