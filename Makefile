@@ -31,8 +31,9 @@ bench: .venv/.bench  ## Penstock beside its peers; writes bench/RESULTS.md (ARGS
 bench-llm: .venv/.bench  ## language models beside llama-server (built once, 10 minutes) and the raw engine
 	$(BIN)/python -m bench.llm $(ARGS)
 
-sim: .venv/.test  ## ten thousand random schedules through the scheduler (SEEDS=10000)
+sim: .venv/.test  ## ten thousand random schedules through the scheduler and the router (SEEDS=10000)
 	$(BIN)/python -m tests.simulation --seeds $(SEEDS) $(ARGS)
+	$(BIN)/python -m tests.simulation.routes --seeds $(SEEDS) $(ARGS)
 
 clean:  ## forget the virtual environment and caches
 	rm -rf .venv .bench .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

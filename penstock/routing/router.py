@@ -32,6 +32,7 @@ class Router:
         estimate: Estimate | None = None,
         clock: Clock = system_clock,
         rng: random.Random | None = None,
+        attempt: type[Attempt] = Attempt,
     ):
         self.routes = dict(routes)
         self.pool = pool
@@ -41,6 +42,7 @@ class Router:
         self._estimate = estimate
         self._clock = clock
         self._rng = rng or random.Random()
+        self._attempt = attempt
 
     async def __call__(self, request: Request) -> Reply:
         """The reply of the first target that answers. Raises what they said when none takes it."""
@@ -54,7 +56,7 @@ class Router:
         signals = signals_of(request, settings, self._estimate, session, floor)
         way = route.way(signals, now, self._rng)
         request = replace(request, deadline=route.deadline(request.deadline, now))
-        attempt = Attempt(
+        attempt = self._attempt(
             request.id,
             Chain(way.targets, self.budget, deadline=request.deadline, rng=self._rng),
             Asker(route, request, self._handler, self.pool, self._clock),
