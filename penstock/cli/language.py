@@ -52,7 +52,12 @@ def notes(shown: Shown) -> list[str]:
 def curl(name: str, model: LanguageModel, url: str) -> str:
     """A command that asks the model."""
     if model.chat_template:
-        body = {"model": name, "messages": [{"role": "user", "content": QUESTION}]}
-        return f"curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body))}"
+        return chat(name, url)
     text = {"model": name, "prompt": "Once upon a time", "max_tokens": 32}
     return f"curl {url}/v1/completions -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(text))}"
+
+
+def chat(name: str, url: str) -> str:
+    """A command that asks a model that has conversations."""
+    body = {"model": name, "messages": [{"role": "user", "content": QUESTION}]}
+    return f"curl {url}/v1/chat/completions -H 'Content-Type: application/json' -d {shlex.quote(json.dumps(body))}"

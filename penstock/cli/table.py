@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
 from penstock.cli import language
+from penstock.core.language import GENERATION
 from penstock.core.model import ModelSpec, State
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import DTYPES
 from penstock.core.text import TOKENS, TRUNCATED
 from penstock.protocols.docs.texts import rows_for
+from penstock.runtimes.remote.choice import REMOTE
 from penstock.scheduling.settings import DeploymentSettings
 
 if TYPE_CHECKING:
@@ -89,6 +91,10 @@ def cells(model: Shown) -> list[str]:
     if described is not None:
         return [spec.name + state, spec.version, *language.cells(described), where]
     runtime = f"{spec.runtime} {spec.precision}".strip()
+    if spec.runtime == REMOTE:
+        runtime, where = str(spec.options["provider"]), "at the provider"
+        if signature.task == GENERATION:
+            return [spec.name + state, spec.version, runtime, "messages", "text", where]
     return [spec.name + state, spec.version, runtime, compact(asked), compact(gives), where]
 
 
@@ -117,6 +123,8 @@ def curl(model: Shown, url: str) -> str:
     described = language.described(model.spec)
     if described is not None:
         return language.curl(model.spec.name, described, url)
+    if model.signature is not None and model.signature.task == GENERATION:
+        return language.chat(model.spec.name, url)
     body = json.dumps({"inputs": [example_row(model)]}, ensure_ascii=False)
     path = f"{url}/models/{model.spec.name}/predict"
     if len(body) > LONG:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import msgspec
 
-from penstock.config import languages
+from penstock.config import languages, remotes
 from penstock.config.schema import ModelSettings
 from penstock.conversion import serving
 from penstock.conversion.jobs import Sample
@@ -39,6 +39,8 @@ def spec_of(
     `taken`: bytes of the free memory that are promised to other models.
     """
     spec = _described(name, model, base)
+    if spec.runtime == remotes.RUNTIME:
+        return remotes.ready(spec, model, base)
     if spec.runtime == languages.RUNTIME:
         return languages.ready(spec, model, base, taken)
     spec = serving.servable(spec, model.precision, _calibration(model, base), model.options, say)
@@ -53,8 +55,8 @@ def spec_of(
 def check(name: str, model: ModelSettings, base: Path) -> None:
     """Raises what is wrong with a configured model's source and settings, as far as can be told without converting."""
     spec = _described(name, model, base)
-    if spec.runtime == languages.RUNTIME:
-        languages.ready(spec, model, base)
+    if spec.runtime in (remotes.RUNTIME, languages.RUNTIME):
+        spec_of(name, model, base)
         return
     calibration = _calibration(model, base)
     if serving.needed(spec, model.precision, calibration):

@@ -10,7 +10,7 @@ from typing import Protocol
 from penstock.fakes.calls import Answer, Call
 from penstock.fakes.plans import GOOD, Plan
 
-GARBAGE = b"\x00\xff{not: what was promised\n\n"
+GARBAGE = b"data: {\x00\xff not what was promised\n\n"
 
 
 class Owner(Protocol):

@@ -21,7 +21,7 @@ PATIENCE_S = 10.0
 class FakeServer(ABC):
     """Answers as one provider would. Use it as a context manager, from any thread or event loop.
 
-    `calls`: everything it was asked. `connections`: how many clients have connected so far; `left`: calls whose client
+    `calls`: what it was asked, the last `remember` calls. `connections`: how many clients have connected so far; `left`: calls whose client
     was gone before the end of the answer. `script` says how the next answers go, `plan` how all others do.
 
     >>> with FakeOpenAI() as provider:              # doctest: +SKIP
@@ -34,6 +34,7 @@ class FakeServer(ABC):
 
     def __init__(self, port: int = 0, *, plan: Plan = GOOD):
         self.calls: list[Call] = []
+        self.remember = 100_000
         self.connections = 0
         self.left = 0
         self.plan = plan
@@ -114,6 +115,8 @@ class FakeServer(ABC):
     def heard(self, call: Call) -> tuple[Answer, Plan]:
         """Called by connections."""
         self.calls.append(call)
+        if len(self.calls) > 2 * self.remember:
+            del self.calls[: -self.remember]
         plan = self._script.popleft() if self._script else self.plan
         if plan.body is not None:
             return Answer([plan.body], plan.content_type, plan.status, plan.headers), plan

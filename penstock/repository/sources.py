@@ -17,9 +17,12 @@ from penstock.repository.hub.names import HubName, is_hub, parse
 from penstock.repository.manifest import MANIFEST, NAME, read_manifest
 from penstock.repository.paths import of_path
 from penstock.repository.python_objects import file_of, names_object, of_python, without_object
+from penstock.repository.remote_names import RemoteName, is_remote
+from penstock.repository.remote_names import known as of_provider
+from penstock.repository.remote_names import parse as parse_remote
 from penstock.repository.trust import Trusted, TrustStore
 
-_ELSEWHERE = re.compile(r"(https?|s3|gs|openai|anthropic|ollama|azure|mlflow|models):", re.IGNORECASE)
+_ELSEWHERE = re.compile(r"(s3|gs|ollama|mlflow|models):", re.IGNORECASE)
 
 
 def resolve(
@@ -40,7 +43,7 @@ def resolve(
 ) -> ModelSpec:
     """Describes the model at a source: a file, a model folder, a Hugging Face folder or a file in it,
     "hf:org/name[@revision][/file]" or "hf:org/name:Q4_K_M" (which is downloaded first), a pulled model's name,
-    "module:attribute" or "file.py:attribute".
+    "module:attribute" or "file.py:attribute", a provider's model ("openai:gpt-5-mini", "http://host:8000/v1#model").
 
     `trust`: digests ("sha256:...") that may run code, besides those in the person's `store`. `base`:
     where relative paths start (default: the working folder). What is None comes from the files.
@@ -60,7 +63,7 @@ def resolve(
 
 
 def _known(
-    found: Path | HubName | library.Entry | str,
+    found: Path | HubName | RemoteName | library.Entry | str,
     runtime: str | None,
     options: Mapping[str, Any],
     trust: Trusted,
@@ -68,6 +71,8 @@ def _known(
 ) -> dict[str, Any]:
     if isinstance(found, HubName):
         return of_hub(found, runtime, options, trust)
+    if isinstance(found, RemoteName):
+        return of_provider(found, options)
     if isinstance(found, library.Entry):
         return _pulled(found, runtime, options, trust)
     if isinstance(found, Path):
@@ -94,11 +99,13 @@ def name_of(source: str, base: Path | None = None) -> str:
     return _name(found)
 
 
-def _name(found: Path | HubName | library.Entry | str) -> str:
+def _name(found: Path | HubName | RemoteName | library.Entry | str) -> str:
     if isinstance(found, library.Entry):
         return found.name
     if isinstance(found, HubName):
         return default_name(re.sub(r"(?i)[-_.]gguf$", "", found.repo.rpartition("/")[2]))
+    if isinstance(found, RemoteName):
+        return as_name(found.model.rpartition("/")[2])
     return default_name(found if isinstance(found, str) else found.name)
 
 
@@ -108,7 +115,12 @@ def default_name(source: str) -> str:
     Raises `ConfigError` when nothing of it can be a name.
     """
     stem = re.split(r"[.:]", source)[-1] if names_object(source) else _stem(Path(source))
-    return checked_name(re.sub(r"[^A-Za-z0-9._-]+", "-", stem).strip("._-")[:128])
+    return as_name(stem)
+
+
+def as_name(text: str) -> str:
+    """A text as a model's name; odd characters become "-". Raises `ConfigError` when nothing of it can be one."""
+    return checked_name(re.sub(r"[^A-Za-z0-9._-]+", "-", text).strip("._-")[:128])
 
 
 def _stem(path: Path) -> str:
@@ -125,9 +137,9 @@ def checked_name(name: str, what: str = "name") -> str:
     return name
 
 
-def _find(source: str, base: Path) -> Path | HubName | library.Entry | str:
-    """The path that the source names, its name on the hub, the pulled model of that name, or the source itself when it
-    names a Python object."""
+def _find(source: str, base: Path) -> Path | HubName | RemoteName | library.Entry | str:
+    """The path that the source names, its name on the hub, the pulled model of that name, its name at a provider, or
+    the source itself when it names a Python object."""
     if "\0" in source:
         raise ModelFileError("a source cannot hold NUL characters")
     if is_hub(source):
@@ -139,6 +151,8 @@ def _find(source: str, base: Path) -> Path | HubName | library.Entry | str:
         return path
     if (pulled := library.find(source)) is not None:
         return pulled
+    if is_remote(source):
+        return parse_remote(source)
     if _ELSEWHERE.match(source):
         raise ModelFileError(f"{source} is not on this machine; download it first and name the file")
     if names_object(source):

@@ -8,7 +8,7 @@ import os
 from collections.abc import Iterable
 from difflib import get_close_matches
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, TypeAlias
 
 from penstock.core.clock import system_clock
 from penstock.core.errors import Conflict, ModelFileError, Unavailable, UnknownModel
@@ -16,6 +16,7 @@ from penstock.core.model import ModelSpec
 from penstock.core.reply import Reply
 from penstock.core.request import Request
 from penstock.runtimes import registry
+from penstock.runtimes.remote.choice import REMOTE
 from penstock.scheduling.deployment import Deployment
 from penstock.scheduling.order import waves
 from penstock.scheduling.service import Create, Service
@@ -23,7 +24,12 @@ from penstock.scheduling.settings import DeploymentSettings
 
 if TYPE_CHECKING:
     from penstock.scheduling.continuous.deployment import LanguageDeployment
+    from penstock.scheduling.remote.deployment import RemoteDeployment
+    from penstock.scheduling.remote.embedding import RemoteEmbedding
+    from penstock.scheduling.remote.language import RemoteLanguage
 
+Served: TypeAlias = "Service | RemoteDeployment"
+"""A version with workers, or a provider's."""
 CGROUP = Path("/sys/fs/cgroup")
 
 
@@ -32,7 +38,7 @@ class Fleet:
 
     def __init__(self, drain_s: float = 30.0) -> None:
         self.drain_s = drain_s
-        self._models: dict[str, dict[str, Service]] = {}
+        self._models: dict[str, dict[str, Served]] = {}
         self.draining = False
         self._starting: asyncio.Task[None] | None = None
         self._locks: dict[str, asyncio.Lock] = {}
@@ -44,7 +50,7 @@ class Fleet:
         spec: ModelSpec,
         settings: DeploymentSettings,
         create: Create | None = None,
-    ) -> Service:
+    ) -> Served:
         """Adds a version; `start` begins to load it."""
         deployment = _kind(spec)(spec, settings, create=create)
         self._models.setdefault(spec.name, {})[spec.version] = deployment
@@ -85,13 +91,13 @@ class Fleet:
         """Loading and unloading one model happen one after the other."""
         return self._locks.setdefault(name, asyncio.Lock())
 
-    async def _park(self, deployment: Service) -> None:
+    async def _park(self, deployment: Served) -> None:
         """Puts a new, unloaded one in its place."""
         await deployment.close()
         parked = self.add(deployment.spec, deployment.settings, deployment.create)
         parked.parked, parked.signature = True, deployment.signature
 
-    def find(self, name: str, version: str | None = None) -> Service:
+    def find(self, name: str, version: str | None = None) -> Served:
         """The version asked for, or the newest. Raises `UnknownModel`, with what is near."""
         versions = self._models.get(name)
         if versions is None:
@@ -103,7 +109,7 @@ class Fleet:
             raise UnknownModel(f"model {name!r} has no version {version[:32]!r}; served: {', '.join(versions)}")
         return deployment
 
-    def all(self) -> Iterable[Service]:
+    def all(self) -> Iterable[Served]:
         """Every served version, in the order added."""
         return [deployment for versions in self._models.values() for deployment in versions.values()]
 
@@ -117,11 +123,11 @@ class Fleet:
         `url`: where this server answers; `key`: with which models that need others may ask them there. Raises
         `ConfigError` when what a model needs is not served.
         """
-        self._share = thread_share(sum(deployment.settings.replicas for deployment in self.all()))
+        self._share = thread_share(sum(d.settings.replicas for d in self.all() if d.spec.runtime != REMOTE))
         self._url, self._key = url, key
         self._starting = asyncio.get_running_loop().create_task(self._start(self._waves()))
 
-    async def _start(self, groups: list[list[Service]]) -> None:
+    async def _start(self, groups: list[list[Served]]) -> None:
         for group in groups:
             for deployment in group:
                 broken = self._broken(deployment.settings.needs)
@@ -133,7 +139,7 @@ class Fleet:
             for deployment in group:
                 await deployment.loaded.wait()
 
-    def _begin(self, deployment: Service) -> None:
+    def _begin(self, deployment: Served) -> None:
         """Begins to load one; only those that ask others get the key."""
         deployment.key = self._key if deployment.settings.needs else ""
         deployment.start(self._share, self._url)
@@ -142,7 +148,7 @@ class Fleet:
         """The first of these models that could not be loaded, or nothing."""
         return next((n for n in names if any(d.failure for d in self._models[n].values())), "")
 
-    def _waves(self) -> list[list[Service]]:
+    def _waves(self) -> list[list[Served]]:
         """All deployments in the order in which they start."""
         needs = {
             name: {other for deployment in versions.values() for other in deployment.settings.needs}
@@ -174,8 +180,12 @@ class Fleet:
             self._starting.cancel()
 
 
-def _kind(spec: ModelSpec) -> type[Deployment | LanguageDeployment]:
-    """What serves a model: one that batches by itself brings much that others never need."""
+def _kind(spec: ModelSpec) -> type[Deployment | LanguageDeployment | RemoteLanguage | RemoteEmbedding]:
+    """What serves a model: one that batches by itself, or is a provider's, brings much that others never need."""
+    if spec.runtime == REMOTE:
+        from penstock.scheduling.remote.choice import kind
+
+        return kind(spec)
     if not registry.batches_itself(spec.runtime):
         return Deployment
     from penstock.scheduling.continuous.deployment import LanguageDeployment

@@ -32,6 +32,8 @@ PROVIDERS: dict[str, Entry] = {
     "compatible": Entry(f"{_ROOM}.openai", "Compatible"),
 }
 """compatible: anybody else who speaks OpenAI's API, at a URL."""
+SIGNED = ("bedrock",)
+"""Whose calls may be signed instead of carrying a key."""
 
 
 def dialect(provider: str) -> Dialect:

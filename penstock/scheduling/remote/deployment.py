@@ -34,7 +34,7 @@ from penstock.runtimes.remote.contract import RemoteModel
 from penstock.scheduling.continuous.job import Job
 from penstock.scheduling.continuous.line import FairLine
 from penstock.scheduling.remote.job import RemoteJob
-from penstock.scheduling.service import DRAIN_POLL_S, STOPPING, UNLOADED, Create
+from penstock.scheduling.service import STOPPING, UNLOADED, Create
 from penstock.scheduling.settings import DeploymentSettings
 from penstock.scheduling.work import Phase
 from penstock.telemetry.logs import logger
@@ -68,6 +68,8 @@ class RemoteDeployment(ABC):
         self.loaded = asyncio.Event()
         self.parked = False
         self.draining = False
+        self.key = ""
+        self.threads = 0
         self.client: Client | None = None
         self._clock = clock
         self._line = FairLine(self.model.queue_size, settings.generation.queue_tokens)
@@ -259,16 +261,19 @@ class RemoteDeployment(ABC):
         `reason`."""
         self.draining = True
         until = self._clock() + patience_s
-        while not self.idle and self._clock() < until:
-            await asyncio.sleep(DRAIN_POLL_S)
+        while (tasks := self._tasks()) and (left := until - self._clock()) > 0:
+            await asyncio.wait(tasks, timeout=left)
         if not self.idle:
             log.warning("drain_timeout", model=self.spec.name, seconds=patience_s)
         await self.close(reason)
 
+    def _tasks(self) -> list[asyncio.Task[None]]:
+        return [job.task for job in self._running if job.task is not None]
+
     async def close(self, reason: str = STOPPING) -> None:
         """Ends everything now; what waits or is under way gets `reason`."""
         self.draining = True
-        tasks = [job.task for job in self._running if job.task is not None]
+        tasks = self._tasks()
         for job in [*self._line.jobs(), *self._running]:
             job.owner.abandon(Unavailable(reason))
         if tasks:
