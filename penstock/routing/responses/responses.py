@@ -141,6 +141,11 @@ class Responses:
             self._shared.keep(key, data, self._life_s)
 
     @property
+    def away(self) -> bool:
+        """Whether what servers share does not answer at present."""
+        return self._shared is not None and self._shared.away
+
+    @property
     def under_way(self) -> int:
         """Computations that others may follow now."""
         return len(self._flights)

@@ -13,6 +13,7 @@ from penstock.core.reply import Reply
 from penstock.core.request import Hints
 from penstock.protocols.http.drive import Drive
 from penstock.routing.failure.ladder import LadderSettings
+from penstock.telemetry.answers import families
 from tests.routing.responses.world import AtOnce, Computing, Route, asks, question, rows, said, spec, tell
 
 RANDOM = {"temperature": 0.7}
@@ -348,5 +349,23 @@ def test_hints_may_be_there_and_say_nothing() -> None:
         request.hints = Hints()
         await route.ask(request)
         assert (await route.ask()).meta.cache == "hit"
+
+    run(scenario())
+
+
+def test_the_metrics_page_shows_it() -> None:
+    async def scenario() -> None:
+        route = Route({"ttl_s": 60}, fallback=("cached",))
+        await route.ask()
+        await route.cache.stale(asks())
+        shown = {family.name: family.samples[0] for family in families([route.cache])}
+        assert shown["penstock_answers_items"].value == 1
+        assert shown["penstock_answers_bytes"].value == route.cache.memory.bytes > 0
+        assert shown["penstock_answers_stale"].value == 1
+        assert {sample.labels["route"] for sample in shown.values()} == {"route"}
+        assert [shown[f"penstock_answers_{name}"].value for name in ("shared", "similar", "evictions", "away")] == [
+            0
+        ] * 4
+        assert list(families([])) == []
 
     run(scenario())
