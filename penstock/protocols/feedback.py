@@ -24,7 +24,7 @@ FIELDS = {
 class FeedbackRequest(msgspec.Struct, forbid_unknown_fields=True):
     """The body; see `FIELDS`."""
 
-    request: Annotated[str, msgspec.Meta(pattern=r"^[\x21-\x7e]{1,128}\Z")]
+    request: Annotated[str, msgspec.Meta(pattern=r"^[!-~]{1,128}$(?!\n)")]
     score: Annotated[float, msgspec.Meta(ge=0, le=1)]
     comment: Annotated[str, msgspec.Meta(max_length=4096)] | None = None
 

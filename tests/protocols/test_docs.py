@@ -70,7 +70,7 @@ def test_each_model_has_a_path_a_schema_and_its_own_example(api: dict[str, Any])
             for example in schema.get("examples", ()):
                 Draft202012Validator(schema).validate(example)
                 examples += 1
-    assert examples == 9
+    assert examples == 10
 
 
 @pytest.mark.parametrize(
@@ -184,3 +184,24 @@ def test_home_is_well_for_whoever_only_looks(accept: dict[str, str]) -> None:
     there, looked = (Doors().ask(method, "/", **accept) for method in ("GET", "HEAD"))
     assert (there.status, json.loads(body(there))["docs"]) == (200, "docs")
     assert (looked.status, body(looked), looked.headers[:-1]) == (200, b"", there.headers[:-1])
+
+
+def test_it_says_which_doors_need_a_key(api: dict[str, Any]) -> None:
+    assert set(api["components"]["securitySchemes"]) == {"bearer", "x-api-key", "api-key"}
+    assert api["security"][-1] == {}
+    routes = Doors(*served()).routes
+    for path, item in api["paths"].items():
+        for method, operation in item.items():
+            if method == "parameters":
+                continue
+            verb = routes.find(method.upper(), path.encode()).verb
+            assert (operation.get("security") == []) == (verb == "none"), path
+            assert operation.get("x-penstock-verb", "none") == verb
+            wishes = {parameter.get("$ref", "").rpartition("/")[2] for parameter in operation.get("parameters", ())}
+            assert ("X-Penstock-Budget" in wishes) == (verb == "infer" and path != "/v1/feedback"), path
+
+
+def test_every_door_that_asks_or_feeds_back_is_in_it(api: dict[str, Any]) -> None:
+    known = {re.sub(r"{\w+}|iris|(?<=versions/)2", "{}", path) for path in api["paths"]}
+    asked = {path for _, path, verb in Doors().routes.all() if verb in ("infer", "none", "metrics")}
+    assert asked - known == {"/predict"}

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Any
 from urllib.parse import quote
 
 import msgspec
 
 from penstock.core.model import ModelView
+from penstock.core.principal import Verb
 from penstock.protocols.answer import about
-from penstock.protocols.docs import dialects, errors, generation, texts
+from penstock.protocols.docs import access, dialects, errors, generation, texts
 from penstock.protocols.docs.rows import request_schema, response_schema
 from penstock.protocols.oip.messages import InferRequest, InferResponse
 
@@ -38,8 +39,8 @@ BINARY = (
 )
 
 
-def document(models: Iterable[ModelView], version: str) -> Json:
-    """The whole document, as plain data."""
+def document(models: Iterable[ModelView], version: str, verb: Callable[[str, str], Verb]) -> Json:
+    """The whole document, as plain data. `verb`: what the callers of a method and path have to be allowed."""
     models = list(models)
     served = Served(models)
     _, messages = msgspec.json.schema_components(
@@ -54,6 +55,7 @@ def document(models: Iterable[ModelView], version: str) -> Json:
             "license": {"name": "Apache-2.0", "identifier": "Apache-2.0"},
         },
         "servers": [{"url": "."}],
+        "security": access.SECURITY,
         "tags": [
             {"name": "models", "description": "Rows in, rows out; one path per model."},
             {"name": texts.TAG, "description": "For clients of OpenAI, Cohere, Jina and others."},
@@ -63,22 +65,25 @@ def document(models: Iterable[ModelView], version: str) -> Json:
             {"name": "operations", "description": "Liveness, readiness, metrics."},
         ],
         "x-penstock-models": [described(model) for model in models if generation.generates(model)],
-        "paths": served.paths()
-        | texts.paths(_answers)
-        | generation.paths(_answers)
-        | dialects.paths(_answers)
-        | _oip_paths()
-        | _operations(),
+        "paths": access.guarded(served.paths() | _generic_paths(), verb),
         "components": {
             "schemas": messages
             | texts.schemas(models)
             | generation.schemas(models)
             | dialects.schemas()
             | errors.schemas()
+            | access.schemas()
             | served.schemas(),
             "responses": errors.responses(),
+            **access.components(),
         },
     }
+
+
+def _generic_paths() -> Json:
+    """The paths that are there whatever is served."""
+    doors = texts.paths(_answers) | generation.paths(_answers) | dialects.paths(_answers) | access.paths(_answers)
+    return doors | _oip_paths() | _operations()
 
 
 class Served:

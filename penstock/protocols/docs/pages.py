@@ -8,7 +8,9 @@ from importlib.resources import files
 
 import msgspec
 
+from penstock.core.errors import PenstockError
 from penstock.core.model import Catalog
+from penstock.core.principal import Verb
 from penstock.protocols.http.message import Headers, HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
 from penstock.protocols.visible import visible
@@ -24,9 +26,11 @@ class Docs:
         self._models = models
         self._version = version
         self._page: tuple[bytes, Headers] | None = None
+        self._routes = Routes()
 
     def mount(self, routes: Routes) -> None:
         """Adds the paths."""
+        self._routes = routes
         routes.add("GET", "/", self.home, "read")
         routes.add("GET", "/docs", self.docs, "read")
         routes.add("GET", "/openapi.json", self.openapi, "read")
@@ -52,8 +56,15 @@ class Docs:
 
         models = visible(self._models, http.principal)
         routes = [models.find(public.name) for public in models.public() if public.kind == "route"]
-        body = msgspec.json.encode(document([*models.all(), *routes], self._version))
+        body = msgspec.json.encode(document([*models.all(), *routes], self._version, self._verb))
         return HttpResponse(200, body, headers=[(b"cache-control", b"no-cache")])
+
+    def _verb(self, method: str, path: str) -> Verb:
+        """What the callers of a path have to be allowed; of one that is not mounted here, to read."""
+        try:
+            return self._routes.search(method, path.encode()).verb
+        except PenstockError:
+            return "read"
 
 
 def page() -> tuple[bytes, Headers]:

@@ -44,12 +44,13 @@ class Routes:
         """
         found = self._found.get((method, path))
         if found is None:
-            found = self._search(method, path)
+            found = self.search(method, path)
             if len(self._found) < CACHE_SIZE:
                 self._found[method, path] = found
         return found
 
-    def _search(self, method: str, path: bytes) -> Found:
+    def search(self, method: str, path: bytes) -> Found:
+        """The same, for one who does not come again: nothing is remembered."""
         if len(path) > MAX_PATH:
             raise BadInput(f"the path is over {MAX_PATH} bytes")
         if not path.startswith(b"/"):
