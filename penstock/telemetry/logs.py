@@ -47,7 +47,7 @@ class _Stderr:
 class _Filtering(structlog.BoundLoggerBase):
     """Hands on the entries that `configure` asked for, with its processors."""
 
-    def _say(self, level: int, method: str, event: str, **values: Any) -> None:
+    def _say(self, level: int, method: str, event: str, /, **values: Any) -> None:
         if level >= _level:
             self._proxy_to_logger(method, event, **values)
 

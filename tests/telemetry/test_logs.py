@@ -6,6 +6,10 @@ import json
 import subprocess
 import sys
 
+import pytest
+
+from penstock.telemetry import logs
+
 PROGRAM = """
 from penstock.telemetry import logs
 logs.configure("info", "json")
@@ -49,3 +53,8 @@ def test_a_host_programs_own_logging_stays() -> None:
     assert theirs == "the host's own"
     assert json.loads(ours)["event"] == "said"
     assert done.stderr == ""
+
+
+def test_the_method_of_a_request_may_be_said(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.logger("tests").info("request", method="GET")
+    assert json.loads(capfd.readouterr().err)["method"] == "GET"
