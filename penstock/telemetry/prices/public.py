@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from functools import cache
 from importlib.resources import files
 from typing import Any
@@ -42,6 +43,13 @@ class Public(msgspec.Struct, frozen=True):
             if (found := section.models.get(name)) is not None:
                 return found
         return self.price(section.alike, model) if section.alike else None
+
+    def named(self, part: str) -> Iterator[tuple[str, Price, str]]:
+        """ "provider:model", price, and when it was checked, of those with `part` in their name."""
+        for provider, section in self.sections.items():
+            for model, price in section.models.items():
+                if part.lower() in f"{provider}:{model}".lower():
+                    yield f"{provider}:{model}", price, section.checked
 
 
 @cache

@@ -5,7 +5,9 @@ from __future__ import annotations
 import subprocess
 import sys
 from datetime import date
+from pathlib import Path
 
+import msgspec
 import pytest
 
 from penstock.core.generation import Usage
@@ -172,3 +174,16 @@ assert book.price(ModelSpec(name="iris", runtime="onnx", path="", device="cpu"))
 assert "yaml" not in sys.modules
 """
     subprocess.run([sys.executable, "-c", program], check=True, timeout=60)
+
+
+def test_the_command_lists_ones_own_prices_first(tmp_path: Path) -> None:
+    (tmp_path / "penstock.yaml").write_text("prices: {my-haiku: {prompt: 0.05, completion: 0.25}}\n")
+    command = [sys.executable, "-m", "penstock.cli.main", "prices"]
+    said = subprocess.run([*command, "haiku"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    lines = [line.split() for line in said.stdout.splitlines() if "haiku" in line]
+    assert lines[0] == ["my-haiku", "0.05", "0.25", "yours"]
+    assert ["anthropic:claude-haiku-4-5", "1", "0.1", "5", "checked", "2026-11-21"] in lines
+    none = subprocess.run([*command, "zzz"], cwd=tmp_path, capture_output=True, text=True, timeout=60, check=True)
+    assert "zzz" in none.stderr
+    told = subprocess.run([*command, "mini", "--json"], cwd=tmp_path, capture_output=True, timeout=60, check=True)
+    assert {row["name"] for row in msgspec.json.decode(told.stdout)} >= {"openai:gpt-5-mini"}
