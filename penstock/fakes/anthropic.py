@@ -38,14 +38,19 @@ class FakeAnthropic(FakeServer):
 
     def answer(self, call: Call) -> Answer:
         """By its path."""
-        if self.key and call.headers.get("x-api-key") != self.key:
-            return self.error(401, f"invalid x-api-key: {call.headers.get('x-api-key', '')}")
+        given = call.headers.get("x-api-key") or call.headers.get("authorization", "").removeprefix("Bearer ")
+        if self.key and given != self.key:
+            return self.error(401, f"invalid x-api-key: {given}")
         if "anthropic-version" not in call.headers:
             return self.error(400, "anthropic-version: header is required")
         if call.path == "/v1/messages/count_tokens":
             return json_answer({"input_tokens": _prompt_tokens(call.json)})
         if call.path != "/v1/messages":
             return self.error(404, "Not Found")
+        if call.headers["anthropic-version"] >= "2026-10-21":
+            for name in ("temperature", "top_p", "top_k"):
+                if name in call.json:
+                    return self.error(400, f"{name}: Extra inputs are not permitted")
         return self._messages(call.json)
 
     def error(self, status: int, words: str) -> Answer:

@@ -19,12 +19,14 @@ from penstock.runtimes.remote.asking import (
     short,
     turns_of,
 )
+from penstock.runtimes.remote.claude import thinking_of
 from penstock.runtimes.remote.contract import HttpCall, RemoteModel
 
 NAME = "Anthropic"
 VERSION = "2023-06-01"
-LEAST_BUDGET = 1024
-"""Tokens of thoughts that the API asks for at least."""
+"""Not the newest: this one lets models that still have temperature, top_p and top_k have them."""
+NO_SAMPLING = "2026-10-21"
+"""From this version on these settings are errors."""
 _OFFERS = ("top_k", "think")
 _CHOICES = {"auto": "auto", "required": "any", "none": "none"}
 
@@ -92,23 +94,31 @@ class Anthropic:
                 "messages": messages(turns),
                 "tools": _tools(generation) or None,
                 "tool_choice": _tool_choice(generation),
-                "thinking": _thinking(generation, model, answering=bool(turns[-1][0].role == "tool")),
+                "thinking": _thinking(generation, model),
                 "output_config": _output(generation),
             }
         )
 
     def _settings(self, generation: Generation, model: RemoteModel) -> dict[str, Any]:
         sampling = generation.sampling
-        return short(
-            {
-                "max_tokens": sampling.max_tokens or model.max_tokens,
-                "stream": model.stream or None,
-                "temperature": sampling.temperature,
-                "top_p": sampling.top_p,
-                "top_k": sampling.top_k or None,
-                "stop_sequences": list(sampling.stop) or None,
-            }
-        )
+        settings = {
+            "max_tokens": sampling.max_tokens or model.max_tokens,
+            "stream": model.stream or None,
+            "stop_sequences": list(sampling.stop) or None,
+        }
+        return short(settings | _sampling(generation, model))
+
+
+def _sampling(generation: Generation, model: RemoteModel) -> dict[str, Any]:
+    """How tokens are chosen. Raises `NotOffered` in versions of the API that do not let requests say so."""
+    sampling = generation.sampling
+    settings = {"temperature": sampling.temperature, "top_p": sampling.top_p, "top_k": sampling.top_k or None}
+    if model.api_version < NO_SAMPLING:
+        return settings
+    for name, value in settings.items():
+        if value not in (None, 1.0):
+            raise not_offered(name, f"{NAME} has no {name} in API version {model.api_version}; leave it out")
+    return {}
 
 
 def _tools(generation: Generation) -> list[dict[str, Any]]:
@@ -138,17 +148,10 @@ def _tool_choice(generation: Generation) -> dict[str, Any] | None:
     return named if generation.parallel_calls else named | {"disable_parallel_tool_use": True}
 
 
-def _thinking(generation: Generation, model: RemoteModel, *, answering: bool) -> dict[str, Any] | None:
-    """Thoughts may take half of the answer. While the results of tools are answered there are none: they would have to
-    go on from thoughts signed by Anthropic, which no client of another protocol gives back."""
-    if generation.think is None or "thinking" in model.extra or answering:
+def _thinking(generation: Generation, model: RemoteModel) -> dict[str, Any] | None:
+    if "thinking" in model.extra:
         return None
-    if not generation.think:
-        return {"type": "disabled"}
-    most = generation.sampling.max_tokens or model.max_tokens
-    if most <= LEAST_BUDGET and not generation.count_only:
-        raise not_offered("max_tokens", f"Anthropic thinks only where max_tokens is over {LEAST_BUDGET}, got {most}")
-    return {"type": "enabled", "budget_tokens": max(LEAST_BUDGET, most // 2)}
+    return thinking_of(generation, model.model, generation.sampling.max_tokens or model.max_tokens)
 
 
 def _output(generation: Generation) -> dict[str, Any] | None:

@@ -15,11 +15,11 @@ from penstock.runtimes.remote.asking import check_offered, encoded, messages_of,
 from penstock.runtimes.remote.bedrock_embedding import asked, found, is_titan
 from penstock.runtimes.remote.bedrock_reader import NAME, BedrockReader, error_of
 from penstock.runtimes.remote.bedrock_turns import messages
+from penstock.runtimes.remote.claude import thinking_of
 from penstock.runtimes.remote.contract import HttpCall, RemoteModel
 
 _PLACES = ("us.", "eu.", "apac.", "us-gov.", "global.", "jp.", "au.", "ca.")
 """What stands before the names of models that answer from several regions."""
-LEAST_BUDGET = 1024
 
 
 class Bedrock:
@@ -112,7 +112,8 @@ def _settings(generation: Generation, model: RemoteModel) -> dict[str, Any]:
         "topP": sampling.top_p,
         "stopSequences": list(sampling.stop) or None,
     }
-    more = short({"top_k": sampling.top_k or None, "thinking": _thinking(generation, model)})
+    thinking = thinking_of(generation, model.model, sampling.max_tokens or model.max_tokens)
+    more = short({"top_k": sampling.top_k or None, "thinking": thinking})
     return short(
         {
             "inferenceConfig": short(inference),
@@ -120,18 +121,6 @@ def _settings(generation: Generation, model: RemoteModel) -> dict[str, Any]:
             "additionalModelRequestFields": more or None,
         }
     )
-
-
-def _thinking(generation: Generation, model: RemoteModel) -> dict[str, Any] | None:
-    """As with Anthropic itself: half of the answer, and none while the results of tools are answered."""
-    if generation.think is None or (generation.messages and generation.messages[-1].role == "tool"):
-        return None
-    if not generation.think:
-        return {"type": "disabled"}
-    most = generation.sampling.max_tokens or model.max_tokens
-    if most <= LEAST_BUDGET:
-        raise not_offered("max_tokens", f"the model thinks only where max_tokens is over {LEAST_BUDGET}, got {most}")
-    return {"type": "enabled", "budget_tokens": max(LEAST_BUDGET, most // 2)}
 
 
 def _output(generation: Generation) -> dict[str, Any] | None:

@@ -12,6 +12,7 @@ import msgspec
 from penstock.core.errors import (
     BadInput,
     ContextExceeded,
+    NotOffered,
     PenstockError,
     ProviderFailed,
     ProviderRefused,
@@ -31,6 +32,13 @@ _TOO_LONG = re.compile(
     r"|too many (?:input )?tokens|token count .* exceeds|exceeds? the maximum number of tokens|input length .* exceed",
     re.IGNORECASE,
 )
+
+_NOT_OFFERED = re.compile(
+    r"(?:not|no longer) (?:supported|permitted|available|allowed)|unsupported|(?:does not|doesn't) support"
+    r"|(?:deprecated|only be set to .*) (?:for|on|with) (?:this|the) model",
+    re.IGNORECASE,
+)
+"""What another model may well take."""
 
 
 def failed(
@@ -63,7 +71,8 @@ def rejected(provider: str, words: str, status: int = 400) -> BadInput:
     says = shown(words) or "the request is wrong"
     if _TOO_LONG.search(says):
         return ContextExceeded(f"{provider}: {says}")
-    return (TooLarge if status == 413 else BadInput)(f"{provider}: {says}")
+    kind = NotOffered if _NOT_OFFERED.search(says) else BadInput
+    return (TooLarge if status == 413 else kind)(f"{provider}: {says}")
 
 
 def malformed(provider: str, what: str = "something that its API does not have") -> ProviderFailed:

@@ -47,7 +47,7 @@ class Cloud(NamedTuple):
 
 
 CLOUDS = [
-    Cloud("anthropic", FakeAnthropic, "claude-sonnet-4-5", "max_tokens", "refusal"),
+    Cloud("anthropic", FakeAnthropic, "claude-haiku-4-5", "max_tokens", "refusal"),
     Cloud("gemini", FakeGemini, "gemini-2.5-flash", "MAX_TOKENS", "SAFETY"),
     Cloud("cohere", FakeCohere, "command-a-03-2025", "MAX_TOKENS", "ERROR_TOXIC"),
     Cloud("bedrock", FakeBedrock, "us.anthropic.claude-sonnet-4-20250514-v1:0", "max_tokens", "content_filtered"),
