@@ -167,12 +167,14 @@ class HttpApp:
         if request.method == "HEAD":
             response = bodiless(response)
         if self._access_log:
+            caller = {"tenant": request.principal.tenant, "key": request.principal.key}
             log.info(
                 "request",
                 request_id=request.id,
                 method=request.method,
                 path=request.path.decode(errors="replace")[:200],
                 status=response.status,
+                **(caller if caller["key"] else {}),
             )
         return response
 

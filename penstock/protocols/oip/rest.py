@@ -124,7 +124,7 @@ class OipRest:
         return _json(
             {
                 "name": model.spec.name,
-                "versions": [version] if version else versions,
+                "versions": [version] if version else versions or [model.spec.version],
                 "platform": model.spec.platform,
                 "inputs": _specs(signature.inputs),
                 "outputs": _specs(signature.outputs),
