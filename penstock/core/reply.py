@@ -105,10 +105,14 @@ class Reply:
             return False
         self.outcome = outcome
         self._on_close = None
+        self._tell()
+        return True
+
+    def _tell(self) -> None:
+        """Tells everybody of the end."""
         for callback in self._end_callbacks:
             callback(self)
         self._notify()
-        return True
 
     def emit(self, event: object) -> None:
         """Hands a streamed event to whoever iterates; ignored after the end. A reader that falls too far behind gets
@@ -128,10 +132,16 @@ class Reply:
 
     def abandon(self, error: PenstockError) -> None:
         """Gives the answer up, for this reason. The first end stands: whoever is told to stop finds this error here,
-        and cannot put another in its place."""
-        on_close = self._on_close
-        if self.settle(error) and on_close is not None:
-            on_close()
+        and cannot put another in its place, but says in `meta` what it took so far before anybody hears of the end."""
+        if self.outcome is not None:
+            return
+        self.outcome = error
+        on_close, self._on_close = self._on_close, None
+        try:
+            if on_close is not None:
+                on_close()
+        finally:
+            self._tell()
 
     def add_done_callback(self, callback: Callable[[Any], None]) -> None:
         """Calls back once, synchronously, at the next event or end (at once if ended)."""

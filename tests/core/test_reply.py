@@ -252,3 +252,17 @@ def test_events_may_be_taken_by_whoever_is_called_back() -> None:
         reply.emit(number)
     assert len(got) == UNREAD + 3
     assert not reply.done
+
+
+def test_what_an_answer_took_is_known_when_the_end_of_one_that_was_given_up_is_told() -> None:
+    def stop() -> None:
+        assert reply.outcome is not None
+        assert not reply.settle({})
+        reply.meta.busy_s = 1.5
+
+    reply = Reply(Meta(), stop)
+    heard: list[float] = []
+    reply.add_end_callback(lambda ended: heard.append(ended.meta.busy_s))
+    reply.close()
+    reply.close()
+    assert heard == [1.5]
