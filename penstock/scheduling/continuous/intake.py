@@ -86,6 +86,7 @@ class GenerationIntake:
             prompt=prompt,
             level=request.priority,
             tenant=request.tenant or "",
+            weight=request.weight,
             deadline=deadline,
         )
         job.wire = wire
@@ -144,8 +145,12 @@ class GenerationIntake:
             if not job.generation.count_only:
                 self._recorder.finished(job.arrived, job.started, job.first, job.finished, outcome.usage)
         elif isinstance(outcome, PenstockError):
-            if (read := meta.usage) is not None:
-                said = max(0, job.tokens - read.prompt_tokens)
-                meta.usage = msgspec.structs.replace(read, completion_tokens=said)
+            meta.usage = self._so_far(job, meta.usage)
             self._recorder.error(outcome.code)
         reply.settle(outcome)
+
+    def _so_far(self, job: Job, read: Usage | None) -> Usage | None:
+        """The tokens of an answer that did not come to its end; None where the prompt was being read."""
+        if read is None:
+            return None if job.started else Usage()
+        return msgspec.structs.replace(read, completion_tokens=max(0, job.tokens - read.prompt_tokens))

@@ -18,7 +18,8 @@ OnEnd: TypeAlias = "Callable[[Job, Outcome], None]"
 
 class Job:
     """`size`: tokens that it may take, prompt and answer together; `prompt`: of these, the prompt's, by estimate.
-    `tenant`: who shares fairly, and was charged `charged` tokens for it, and `expected` more until its prompt is read.
+    `tenant`: who shares fairly (by `weight`), and was charged `charged` tokens for it, and `expected` more until its
+    prompt is read.
     `wire`: the generation as it crosses to the worker.
 
     `busy_s`: its share of the seconds that its engine computed.
@@ -53,6 +54,7 @@ class Job:
         "suspect",
         "tenant",
         "tokens",
+        "weight",
         "wire",
     )
 
@@ -66,6 +68,7 @@ class Job:
         prompt: int | None = None,
         level: int = 1,
         tenant: str = "",
+        weight: float = 1.0,
         deadline: Deadline = NEVER,
     ):
         self.generation = generation
@@ -75,6 +78,7 @@ class Job:
         self.prompt = size if prompt is None else prompt
         self.level = level
         self.tenant = tenant
+        self.weight = weight
         self.deadline = deadline
         self.owner: Any = None
         self.id = 0

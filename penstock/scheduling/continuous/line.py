@@ -2,8 +2,9 @@
 
 Tenants share by virtual token counters (Sheng et al., "Fairness in Serving Large Language Models", 2024): the one that
 was given the fewest tokens is next. A prompt is counted when it is sent, by an estimate until it was read; an answer
-token by token as it comes, so that what a request claims (`max_tokens`) gains or costs nothing. A tenant that was away
-does not save up its share: it starts where the one furthest behind of those at work is.
+token by token as it comes, so that what a request claims (`max_tokens`) gains or costs nothing. The tokens of a tenant
+of weight 2 count half, so it gets twice as many. A tenant that was away does not save up its share: it starts where the
+one furthest behind of those at work is.
 """
 
 from __future__ import annotations
@@ -21,12 +22,14 @@ MAX_REMEMBERED = 4096
 
 
 class Tenant:
-    """One tenant's waiting jobs by level. `taken`: tokens that it was given; `expected`: those of unread prompts."""
+    """One tenant's waiting jobs by level. `taken`: tokens that it was given, by its weight; `expected`: those of unread
+    prompts."""
 
-    __slots__ = ("ended", "expected", "levels", "running", "taken", "waiting")
+    __slots__ = ("ended", "expected", "levels", "running", "taken", "waiting", "weight")
 
-    def __init__(self, taken: int):
+    def __init__(self, taken: float, weight: float):
         self.taken = taken
+        self.weight = weight
         self.expected = 0
         self.levels: dict[int, deque[Job]] = {}
         self.waiting = 0
@@ -34,9 +37,9 @@ class Tenant:
         self.ended = 0
 
     @property
-    def given(self) -> int:
-        """Tokens that it was given so far, as far as known."""
-        return self.taken + self.expected
+    def given(self) -> float:
+        """Tokens that it was given so far, as far as known, by its weight."""
+        return self.taken + self.expected / self.weight
 
     @property
     def here(self) -> bool:
@@ -79,7 +82,7 @@ class FairLine:
         self.live = 0
         self.waiting_tokens = 0
         self._tenants: dict[str, Tenant] = {}
-        self._behind = 0
+        self._behind = 0.0
 
     def __len__(self) -> int:
         return self.live
@@ -88,14 +91,14 @@ class FairLine:
         """Adds to the end of its tenant's level. Raises `Overloaded` when the line is full, `TooLarge` when it could
         never fit."""
         self._check_room(job)
-        tenant = self._tenant(job.tenant)
+        tenant = self._tenant(job)
         tenant.levels.setdefault(job.level, deque()).append(job)
         tenant.waiting += 1
         self._count(job, 1)
 
     def put_back(self, job: Job) -> None:
         """Back to the head of its level, over every bound: it had been accepted already."""
-        tenant = self._tenant(job.tenant)
+        tenant = self._tenant(job)
         tenant.levels.setdefault(job.level, deque()).appendleft(job)
         tenant.waiting += 1
         self._count(job, 1)
@@ -103,7 +106,7 @@ class FairLine:
     def head(self) -> Job | None:
         """The next job; None when nobody waits."""
         best: Job | None = None
-        least = 0
+        least = 0.0
         for tenant in self._tenants.values():
             if tenant.waiting and (best is None or tenant.given < least):
                 head = tenant.head()
@@ -134,7 +137,7 @@ class FairLine:
     def charge(self, job: Job, tokens: int) -> None:
         """A taken job has taken so many tokens by now, its prompt among them."""
         tenant = self._tenants[job.tenant]
-        tenant.taken += tokens - job.charged
+        tenant.taken += (tokens - job.charged) / tenant.weight
         tenant.expected -= job.expected
         job.charged, job.expected = tokens, 0
 
@@ -159,15 +162,15 @@ class FairLine:
         if self.waiting_tokens + job.size > self.tokens:
             raise Overloaded(f"the queue is full ({self.waiting_tokens} tokens wait); try again shortly")
 
-    def _tenant(self, name: str) -> Tenant:
-        tenant = self._tenants.get(name)
+    def _tenant(self, job: Job) -> Tenant:
+        tenant = self._tenants.get(job.tenant)
         if tenant is None:
-            tenant = self._tenants[name] = Tenant(self._furthest_behind())
+            tenant = self._tenants[job.tenant] = Tenant(self._furthest_behind(), job.weight)
         elif not tenant.here:
             tenant.taken = max(tenant.taken, self._furthest_behind())
         return tenant
 
-    def _furthest_behind(self) -> int:
+    def _furthest_behind(self) -> float:
         """Where a tenant starts: what the one furthest behind of those at work has taken. It never sinks."""
         taken = min((tenant.taken for tenant in self._tenants.values() if tenant.here), default=self._behind)
         self._behind = max(self._behind, taken)

@@ -40,6 +40,7 @@ class RemoteJob(Job):
             prompt=prompt,
             level=request.priority,
             tenant=request.tenant or "",
+            weight=request.weight,
             deadline=deadline,
         )
         self.call = call

@@ -140,3 +140,14 @@ def test_what_was_cancelled_is_forgotten_before_its_turn() -> None:
         gone.phase = Phase.ENDED
         line.gone(gone)
     assert sum(len(held) for tenant in line._tenants.values() for held in tenant.levels.values()) < 200
+
+
+def test_weights_say_how_tenants_share() -> None:
+    line = FairLine(1000, 10**6)
+    for _ in range(300):
+        heavy = job("heavy")
+        heavy.weight = 3.0
+        line.push(heavy)
+        line.push(job("light"))
+    given = Counter(taken.tenant for taken in drained(line, 200))
+    assert abs(given["heavy"] - 150) <= 2
