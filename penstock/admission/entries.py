@@ -19,22 +19,20 @@ CALLERS_END = (Cancelled, SlowClient, DeadlineExceeded)
 def usage_of(request: Request, meta: Meta, outcome: Outcome, claim: Claim) -> Usage | None:
     """The tokens that a request took; None for one that does not count in tokens.
 
-    Where a caller gave up an answer and nobody knows how far it had come, what was expected counts: leaving early
-    must not be a way around limits.
+    Where a caller left while the prompt was being read, it counts as expected: leaving early must not be a way around
+    limits.
     """
+    if isinstance(request.payload, Generation) and request.payload.count_only:
+        return None
     if meta.usage is not None:
         return meta.usage
     if isinstance(outcome, Generated):
-        return None if _counts_only(request) else outcome.usage
+        return outcome.usage
     if not isinstance(outcome, PenstockError):
         return _of_texts(request, outcome)
     if meta.model and isinstance(outcome, CALLERS_END) and isinstance(request.payload, Generation):
-        return None if request.payload.count_only else Usage(round(claim.prompt), 0, round(claim.answer))
+        return Usage(round(claim.prompt))
     return None
-
-
-def _counts_only(request: Request) -> bool:
-    return isinstance(request.payload, Generation) and request.payload.count_only
 
 
 def _of_texts(request: Request, outputs: Tensors) -> Usage | None:

@@ -42,7 +42,9 @@ class Gradient:
         self.in_flight = 0
         self.usual_s = 0.0
         self._windows = 0
-        self._forget(0.0)
+        self._began = self._sum = 0.0
+        self._count = self._most = 0
+        self._dropped = False
 
     def took(self, seconds: float, now: float) -> None:
         """A request took so long."""

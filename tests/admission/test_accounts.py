@@ -155,17 +155,17 @@ def test_a_prompt_over_the_whole_limit_is_refused_for_good() -> None:
         desk.ask(question("x" * 10_000))
 
 
-def test_who_leaves_an_answer_early_pays_what_was_expected_unless_more_is_known() -> None:
+def test_who_leaves_early_pays_for_what_was_read_and_said() -> None:
     desk = Desk(acme=TenantSettings(tokens_per_minute=6000))
     reply = desk.ask(question("x" * 1000, max_tokens=50))
     reply.close()
-    assert left(reply, "tokens") == pytest.approx(6000 - 354, abs=2)
-    assert desk.book.entries[0].completion_tokens == 50
+    assert left(reply, "tokens") == pytest.approx(6000 - 304, abs=2)
+    assert desk.book.entries[0].prompt_tokens == 304
     assert desk.book.entries[0].cost
     known = desk.ask(question("x" * 1000, max_tokens=50))
     known.meta.usage = Usage(200, 0, 3)
     known.close()
-    assert desk.book.entries[1].completion_tokens == 3
+    assert (desk.book.entries[1].prompt_tokens, desk.book.entries[1].completion_tokens) == (200, 3)
 
 
 def test_a_failure_of_ours_costs_no_tokens() -> None:

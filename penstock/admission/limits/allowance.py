@@ -107,7 +107,9 @@ class Allowance:
 
     def quotas(self, now: Moment) -> Iterator[Quota]:
         """What is left of each limit."""
-        for name, rate in (("requests", self.requests), ("tokens", self.tokens), ("cost", self.cost)):
+        rates: tuple[tuple[QuotaName, Rate | None], ...]
+        rates = (("requests", self.requests), ("tokens", self.tokens), ("cost", self.cost))
+        for name, rate in rates:
             if rate is not None:
                 left = rate.remaining(now.clock)
                 yield Quota(name, rate.per_minute, left, rate.reset_s(now.clock), WINDOW_S)

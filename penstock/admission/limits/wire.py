@@ -52,9 +52,9 @@ class Wire:
             from redis.backoff import NoBackoff
         except ImportError:
             raise MissingExtra("limits shared through Redis need its client: pip install 'penstock[redis]'") from None
-        never = Retry(NoBackoff(), 0)
-        times = {"socket_timeout": TIMEOUT_S, "socket_connect_timeout": TIMEOUT_S}
-        self._client = Redis.from_url(self._url, retry=never, **times)
+        self._client = Redis.from_url(
+            self._url, retry=Retry(NoBackoff(), 0), socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+        )
         await self._try(self._client.ping)
 
     async def stop(self) -> None:
