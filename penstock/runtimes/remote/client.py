@@ -137,13 +137,13 @@ class Client:
                 continue
             watch.heard()
             messages = cutter.feed(data)
-            if messages and take(messages):
-                whole = True
+            whole = bool(messages) and take(messages)
+            if content.at_eof():
+                break
+            if whole:
                 watch.finishing()
             if size > MAX_DOCUMENT:
                 raise ProviderFailed(f"{self._provider} does not stop to answer")
-            if content.at_eof():
-                break
         if not whole:
             take(cutter.end())
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import msgspec
@@ -13,7 +13,7 @@ from penstock.runtimes.remote.calls import BrokenCall, Calls
 from penstock.runtimes.remote.estimate import prompt_tokens, tokens_of
 from penstock.runtimes.remote.failures import cut, failed
 from penstock.runtimes.remote.openai_logprobs import logprobs_of
-from penstock.runtimes.remote.openai_wire import Choice, Content, Said, Tokens, ToolCall, decode_chunk
+from penstock.runtimes.remote.openai_wire import Choice, Chunk, Content, Said, Tokens, ToolCall, decode_chunk
 from penstock.runtimes.remote.reading import News, Reading, filtered, odd_end
 
 REASONS: dict[str, Reason] = {
@@ -43,11 +43,28 @@ class OpenAIReader(Reading):
         self._usage: Tokens | None = None
         self._began = False
 
+    def feed(self, message: bytes, event: str = "") -> Sequence[News]:
+        """What one message says. Nearly all are a piece of one answer's text, and these take the short way."""
+        if self._done or not self._began or message == DONE:
+            return super().feed(message, event)
+        try:
+            chunk = decode_chunk(message)
+        except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+            return super().feed(message, event)
+        text = plain_text(chunk)
+        reader = self._choices.get(chunk.choices[0].index) if text else None
+        if reader is None or reader.ended:
+            return self._taken(self._news(chunk))
+        reader.told += len(text)
+        return (Text(chunk.choices[0].index, text),)
+
     def _read(self, message: bytes, event: str) -> Iterator[News]:
         if message == DONE:
             yield from self._rest()
             return
-        chunk = decode_chunk(message)
+        yield from self._news(decode_chunk(message))
+
+    def _news(self, chunk: Chunk) -> Iterator[News]:
         if chunk.error is not None or (chunk.object == "error" and chunk.message):
             raise in_band(self.provider, chunk.error or chunk.message)
         if chunk.usage is not None:
@@ -171,6 +188,18 @@ class ChoiceReader:
 
     def _odd(self, word: str) -> PenstockError:
         return filtered(self._provider, word) if word == "content_filter" else odd_end(self._provider, word)
+
+
+def plain_text(chunk: Chunk) -> str:
+    """The text of a message that holds nothing else; "" for any other."""
+    if chunk.error is not None or chunk.usage is not None or len(chunk.choices) != 1:
+        return ""
+    choice = chunk.choices[0]
+    said = choice.delta
+    if said is None or choice.finish_reason or choice.logprobs is not None or type(said.content) is not str:
+        return ""
+    other = said.tool_calls or said.refusal or said.reasoning_content or said.reasoning
+    return "" if other else said.content
 
 
 def usage_of(tokens: Tokens) -> Usage:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from penstock.core.clock import Clock
-from penstock.core.deadline import NEVER, Deadline
+from penstock.core.deadline import Deadline
 from penstock.core.errors import DeadlineExceeded, PenstockError, ProviderFailed
 
 FINISHING_S = 1.0
@@ -25,7 +25,7 @@ class Times:
 
 class Watch:
     """Cancels the task that made it when nothing was heard for too long, or the deadline has passed. One timer, which
-    is not moved at every byte."""
+    is not moved at every byte: it rings early, and looks again."""
 
     __slots__ = ("_allowed", "_begun", "_clock", "_heard", "_loop", "_task", "_timer", "_times", "_until", "_why")
 
@@ -48,9 +48,6 @@ class Watch:
         if not self._begun:
             self._begun = True
             self._allowed = self._times.idle_s
-            if self._allowed < self._times.first_s:
-                self.stop()
-                self._arm(self._heard)
 
     def finishing(self) -> None:
         """The answer is whole."""
@@ -74,9 +71,9 @@ class Watch:
             self._task.uncancel()
 
     def _arm(self, now: float) -> None:
-        due = min(self._heard + self._allowed, self._until)
-        if due != NEVER:
-            self._timer = self._loop.call_later(max(0.0, due - now) + 0.001, self._ring)
+        """Never later than an answer that begins now could fall silent."""
+        wait = min(self._heard + self._allowed - now, self._until - now, self._times.idle_s)
+        self._timer = self._loop.call_later(max(0.0, wait) + 0.001, self._ring)
 
     def _ring(self) -> None:
         now = self._clock()
