@@ -37,8 +37,8 @@ class Flight:
         member.flight = self
         self.members[member] = None
         member.reply.meta.cache = "hit"
-        if self.events and self.inner is not None:
-            member.share(self.inner.meta)
+        if self.events:
+            self._inform(member)
             for event in merged(self.events):
                 member.tell(event)
 
@@ -51,7 +51,6 @@ class Flight:
             self._give_up()
         elif member is self.owner:
             self.owner = next(iter(self.members))
-            self._own()
 
     def follow(self, inner: Reply) -> None:
         """The computation has begun."""
@@ -59,9 +58,7 @@ class Flight:
             inner.close()
             return
         self.inner = inner
-        if not inner.meta.cache:
-            inner.meta.cache = "miss"
-        self._own()
+        self._inform(self.owner)
         self._news(inner)
 
     def end(self, outcome: Outcome) -> None:
@@ -72,16 +69,15 @@ class Flight:
         told = self._on_end(self, outcome)
         self.members.clear()
         for member in told:
-            if self.inner is not None and member is not self.owner:
-                member.share(self.inner.meta)
+            self._inform(member)
             member.settle(outcome)
 
-    def _own(self) -> None:
-        """Its owner pays for it: what it took is written into this one's reply."""
-        owner, inner = self.owner, self.inner
-        if inner is not None and owner.reply.meta is not inner.meta:
-            inner.meta.quotas = owner.reply.meta.quotas
-            owner.reply.meta = inner.meta
+    def _inform(self, member: Member) -> None:
+        """Tells who answers, and what it took: its owner pays for it."""
+        if self.inner is not None and member is self.owner:
+            member.pay(self.inner.meta)
+        elif self.inner is not None:
+            member.share(self.inner.meta)
 
     def _news(self, inner: Reply) -> None:
         for event in inner.take():
@@ -97,8 +93,8 @@ class Flight:
         first = not self.events
         self.events.append(event)
         for member in list(self.members):
-            if first and member is not self.owner and self.inner is not None:
-                member.share(self.inner.meta)
+            if first:
+                self._inform(member)
             member.tell(event)
 
     def _give_up(self) -> None:

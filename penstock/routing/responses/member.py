@@ -19,8 +19,9 @@ if TYPE_CHECKING:
 log = logger("routing")
 Start = Callable[[Request], Awaitable[Reply]]
 """Computes the answer to a request."""
-_OWN = frozenset(("age_s", "busy_s", "cache", "cost", "quotas", "tries"))
-_TAKEN = tuple(name for name in Meta.__slots__ if name not in _OWN)
+_PAID = frozenset(("age_s", "busy_s", "cache", "cost", "tries"))
+_ALL = tuple(name for name in Meta.__slots__ if name != "quotas")
+_SHARED = tuple(name for name in _ALL if name not in _PAID)
 
 
 class Member:
@@ -43,10 +44,17 @@ class Member:
         except Exception:
             log.exception("reply_broken", request_id=self.request.id)
 
+    def pay(self, meta: Meta) -> None:
+        """Takes over who answers, and all that it took."""
+        own = self.reply.meta
+        for name in _ALL:
+            setattr(own, name, getattr(meta, name))
+        own.cache = meta.cache or "miss"
+
     def share(self, meta: Meta) -> None:
         """Takes over who answers, and the times: the answer itself was paid for by somebody else."""
         own = self.reply.meta
-        for name in _TAKEN:
+        for name in _SHARED:
             setattr(own, name, getattr(meta, name))
         own.cache, own.age_s, own.cost = "hit", meta.age_s, 0.0
 

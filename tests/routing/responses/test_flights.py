@@ -95,6 +95,34 @@ def test_the_first_may_leave() -> None:
     run(scenario())
 
 
+def test_what_one_who_left_was_charged_is_not_charged_to_the_next() -> None:
+    async def scenario() -> None:
+        route = Route(computing=Computing())
+        first, second = await route.ask(), await route.ask()
+        route.computing.say("a", end=False)
+        first.add_end_callback(lambda reply: setattr(reply.meta, "cost", 9.0))
+        first.close()
+        route.computing.say("b")
+        assert said(second) == "ab"
+        assert (second.meta.cost, second.meta.cache) == (None, "miss")
+        assert first.meta.busy_s == 0.0
+
+    run(scenario())
+
+
+def test_what_is_left_of_ones_limits_stays_ones_own() -> None:
+    async def scenario() -> None:
+        route = Route(computing=Computing())
+        first, second = await route.ask(), await route.ask()
+        for reply, quota in ((first, ("ours",)), (second, ("theirs",))):
+            reply.meta.quotas = quota  # type: ignore[assignment]
+        first.close()
+        route.computing.say("a")
+        assert (first.meta.quotas, second.meta.quotas) == (("ours",), ("theirs",))
+
+    run(scenario())
+
+
 def test_when_all_have_left_it_is_given_up() -> None:
     async def scenario() -> None:
         route = Route(computing=Computing())
