@@ -42,7 +42,10 @@ class Database:
     @property
     def empty(self) -> bool:
         """Whether it is surely empty: a file that is not there yet. Costs next to nothing."""
-        return self._place.file is not None and not self._place.file.exists()
+        try:
+            return self._place.file is not None and not self._place.file.exists()
+        except OSError:
+            return False
 
     def engine(self) -> Engine:
         """The engine, with all tables in their present form; they are made or brought up to date once.

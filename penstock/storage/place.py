@@ -23,12 +23,18 @@ class Place(NamedTuple):
 
 
 def default_file() -> Path:
-    """penstock.db in $PENSTOCK_HOME, else in penstock in the person's folder for state."""
+    """penstock.db in $PENSTOCK_HOME, else in penstock in the person's folder for state. Raises `ConfigError` for
+    somebody without a folder."""
     home = os.environ.get("PENSTOCK_HOME")
     if home:
         return Path(home) / FILE
     state = os.environ.get("XDG_STATE_HOME")
-    return (Path(state) if state else Path.home() / ".local" / "state") / "penstock" / FILE
+    try:
+        return (Path(state) if state else Path.home() / ".local" / "state") / "penstock" / FILE
+    except RuntimeError:
+        raise ConfigError(
+            'this account has no folder to keep state in: set PENSTOCK_HOME, or state.url ("none" keeps nothing)'
+        ) from None
 
 
 def place_of(url: str, base: Path | None = None) -> Place:

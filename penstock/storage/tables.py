@@ -6,21 +6,24 @@ from typing import Any
 
 from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text, TypeDecorator
 
+from penstock.core.access import masked
+
 LONG = 500
 """Characters of a text from outside that are kept."""
 
 
 class Foreign(TypeDecorator[str]):
-    """Text from outside: without what PostgreSQL cannot hold (zero bytes, halves of characters), and not too long."""
+    """Text from outside: without what PostgreSQL cannot hold (zero bytes, halves of characters), without the secrets of
+    API keys, and not too long."""
 
     impl = Text
     cache_ok = True
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
         """The text as it is kept."""
-        if value is None or (value.isascii() and "\0" not in value and len(value) <= LONG):
+        if value is None or (value.isascii() and "\0" not in value and len(value) <= LONG and "pst-" not in value):
             return value
-        return value[:LONG].replace("\0", "").encode("utf-8", "replace").decode()
+        return masked(value)[:LONG].replace("\0", "").encode("utf-8", "replace").decode()
 
 
 _Number = BigInteger().with_variant(Integer, "sqlite")

@@ -9,6 +9,8 @@ from typing import Any, Literal
 
 import structlog
 
+from penstock.core.access import masked
+
 LogFormat = Literal["json", "text", "auto"]
 
 
@@ -36,10 +38,11 @@ def logger(room: str) -> Any:
 
 
 class _Stderr:
-    """Writes lines to whatever standard error is now: notebooks and tests put other streams in its place."""
+    """Writes lines to whatever standard error is now: notebooks and tests put other streams in its place. No line holds
+    an API key, wherever it came from: clients put them into paths, and models into their errors."""
 
     def msg(self, message: str) -> None:
-        structlog.PrintLogger(sys.stderr).msg(message)
+        structlog.PrintLogger(sys.stderr).msg(masked(message))
 
     debug = info = warning = error = critical = exception = msg
 

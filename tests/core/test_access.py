@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from penstock.client import Client
-from penstock.core.access import authorization, key_for
+from penstock.core.access import authorization, key_for, masked
 from penstock.core.errors import ConfigError
 
 
@@ -33,3 +33,9 @@ def test_what_would_change_the_headers_is_no_key(key: str) -> None:
     with pytest.raises(ConfigError) as refused:
         authorization(key)
     assert key not in str(refused.value)
+
+
+def test_secrets_are_masked_wherever_they_are() -> None:
+    key = "pst-abcdefgh2345-" + "aB3_-" * 8 + "xyz"
+    assert masked(f"GET /{key}/models {key}") == "GET /pst-abcdefgh2345-***/models pst-abcdefgh2345-***"
+    assert masked("pst-abcdefgh2345 and pst-short-key") == "pst-abcdefgh2345 and pst-short-key"

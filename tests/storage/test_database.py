@@ -53,6 +53,7 @@ def test_texts_from_outside_are_kept_as_far_as_they_can_be(database: Database) -
             "zero\0byte",
             "half \ud83d",
             "x" * 10_000,
+            f"my key is pst-{'a' * 12}-{'A' * 43}!",
             "'; DROP TABLE penstock_feedback; --",
         ]
         connection.execute(insert(tables.feedback), [feedback(comment=comment) for comment in comments])
@@ -63,6 +64,7 @@ def test_texts_from_outside_are_kept_as_far_as_they_can_be(database: Database) -
         "zerobyte",
         "half ?",
         "x" * tables.LONG,
+        f"my key is pst-{'a' * 12}-***!",
         "'; DROP TABLE penstock_feedback; --",
     ]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from pathlib import Path
 
 import pytest
@@ -20,6 +21,21 @@ def test_the_default_is_in_the_persons_folder_for_state(monkeypatch: pytest.Monk
     assert default_file() == tmp_path / ".local" / "state" / "penstock" / "penstock.db"
     monkeypatch.setenv("PENSTOCK_HOME", str(tmp_path / "home"))
     assert default_file() == tmp_path / "home" / "penstock.db"
+
+
+def test_an_account_without_a_folder_is_told_what_to_set(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PENSTOCK_HOME", "XDG_STATE_HOME", "HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "getuid", lambda: 12_345_678)
+    with pytest.raises(ConfigError, match="PENSTOCK_HOME"):
+        default_file()
+
+
+def test_what_cannot_be_looked_at_is_not_taken_for_empty(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/{'x' * 300}.db")
+    assert not database.empty
+    with pytest.raises(ConfigError, match="File name too long"):
+        database.engine()
 
 
 def test_a_relative_file_starts_at_the_base(tmp_path: Path) -> None:

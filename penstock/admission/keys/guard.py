@@ -112,12 +112,13 @@ class KeyGuard:
 
     def _without(self) -> None:
         """Lets the server be without keys, or does not."""
+        none = "there is no API key" if self._store else "there can be no API key while state.url is none"
         make = "make one with: penstock keys create TENANT"
         if self._required:
-            raise ConfigError(f"there is no API key, and the settings require one; {make}")
+            raise ConfigError(f"{none}, and the settings require one; {make}")
         if self._public and not self._open:
             raise ConfigError(
-                "there is no API key, and other machines could reach this server: anybody could use it; "
+                f"{none}, and other machines could reach this server: anybody could use it; "
                 f"{make}; or serve on 127.0.0.1, or allow it knowingly with http.open: true"
             )
         if self._public:
