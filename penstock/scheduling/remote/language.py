@@ -103,6 +103,8 @@ class RemoteLanguage(RemoteDeployment):
             if not job.generation.count_only:
                 self.generation.finished(job.arrived, job.started, job.first, job.finished, outcome.usage)
         elif isinstance(outcome, PenstockError):
+            if not job.started:
+                meta.usage = Usage()
             self.recorder.error(outcome.code)
         self._count(job, meta.usage)
         reply.settle(outcome)
