@@ -2,20 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 
+from penstock.admission.concurrency import AdaptiveConcurrency
 from penstock.admission.gate import Gate
+from penstock.config.books import Books
 from penstock.config.models import deployment_settings, specs_of
 from penstock.config.private import may, own_hosts
+from penstock.config.routing import Routing
 from penstock.config.schema import Config
 from penstock.core.clock import system_clock
 from penstock.core.errors import ModelFileError
 from penstock.core.model import ModelSpec
+from penstock.core.request import Handler
 from penstock.protocols.anthropic.door import Anthropic
 from penstock.protocols.docs.pages import Docs
+from penstock.protocols.feedback import FeedbackDoor
 from penstock.protocols.http.app import HttpApp
 from penstock.protocols.http.asgi import AsgiApp, asgi
 from penstock.protocols.http.routes import Routes
@@ -37,6 +41,7 @@ from penstock.scheduling.fleet import Fleet
 from penstock.scheduling.settings import DeploymentSettings
 from penstock.telemetry.logs import logger
 from penstock.telemetry.metrics import MetricsPage
+from penstock.telemetry.routes import RouteMetrics
 
 log = logger("app")
 
@@ -44,19 +49,30 @@ log = logger("app")
 class App:
     """One server: protocols → admission → routing → scheduling → (in workers) runtimes.
 
-    `http` is the app behind every HTTP server, our own or an ASGI one.
+    `http` is the app behind every HTTP server, our own or an ASGI one. `base`: the folder that files of the
+    configuration start from. Raises `SetupError` for what it names and is not there.
     """
 
-    def __init__(self, config: Config):
+    def __init__(self, config: Config, base: Path | None = None):
+        base = Path.cwd() if base is None else base
         self.config = config
+        self.books = Books(config, base, self._inner())
         self.fleet = Fleet(config.drain_s)
         caches = {name: model.cache for name, model in config.models.items() if model.cache is not None}
         self.items = ItemCache(self.fleet, self.fleet, caches)
-        self.names = Names(self.items, self.fleet, config.aliases)
+        self.routing = Routing(config, self.fleet, self.items, self.books.prices, self.books.ledger, base)
+        self.router = self.routing.router()
+        self.names = Names(self._bounded(self.router), self.fleet, config.aliases, config.routes)
         self.gate = Gate(self.names, config.admission, self._inner())
+        self.accounts = self.books.accounts(self.gate, self.router)
         self.puller = Puller()
         self.http = self._protocols(own_hosts(config.http))
         self.server = HttpServer(self.http, config.http.limits, self.http.refusal, _broken)
+
+    def _bounded(self, handler: Handler) -> Handler:
+        """With a bound that follows how long requests take, where the settings want one."""
+        adaptive = self.config.admission.adaptive
+        return handler if adaptive is None else AdaptiveConcurrency(handler, adaptive, inner=self._inner())
 
     def _inner(self) -> set[str]:
         """Names of the models that other models call."""
@@ -65,27 +81,30 @@ class App:
 
     def _protocols(self, hosts: list[str] | None) -> HttpApp:
         routes, settings, release = Routes(), self.config.http, version("penstock")
-        metrics = MetricsPage(self.fleet.all, lambda: http.errors, self.items.scopes.counts)
-        Predict(self.gate, self.names, system_clock).mount(routes)
-        OipRest(self.gate, self.names, system_clock, release).mount(routes)
+        more = RouteMetrics(self.books.ledger, self.router, self.accounts, self.books.writer)
+        metrics = MetricsPage(self.fleet.all, lambda: http.errors, self.items.scopes.counts, more)
+        Predict(self.accounts, self.names, system_clock).mount(routes)
+        OipRest(self.accounts, self.names, system_clock, release).mount(routes)
         lifecycle = self.fleet if may(settings.lifecycle, settings) else None
         puller = self.puller if may(settings.pull, settings) else None
         OipRepository(self.names, lifecycle).mount(routes)
-        OpenAI(self.gate, self.names, system_clock).mount(routes)
-        Anthropic(self.gate, self.names, system_clock).mount(routes)
-        OllamaText(self.gate, self.names, system_clock, lifecycle).mount(routes)
-        OllamaEmbedding(self.gate, self.names, system_clock, lifecycle).mount(routes)
-        OllamaModels(self.gate, self.names, release, puller=puller).mount(routes)
-        Rerank(self.gate, self.names, system_clock).mount(routes)
+        OpenAI(self.accounts, self.names, system_clock).mount(routes)
+        Anthropic(self.accounts, self.names, system_clock).mount(routes)
+        OllamaText(self.accounts, self.names, system_clock, lifecycle).mount(routes)
+        OllamaEmbedding(self.accounts, self.names, system_clock, lifecycle).mount(routes)
+        OllamaModels(self.accounts, self.names, release, puller=puller).mount(routes)
+        Rerank(self.accounts, self.names, system_clock).mount(routes)
         Operations(self.names, metrics.render, release).mount(routes)
         Docs(self.names, release).mount(routes)
-        http = HttpApp(routes, settings.limits, hosts=hosts, access_log=settings.access_log)
+        FeedbackDoor(self.books.ledger if self.books.writer else None).mount(routes)
+        http = HttpApp(routes, settings.limits, hosts=hosts, access_log=settings.access_log, guard=self.books.guard)
         return http
 
     def add(
         self, spec: ModelSpec, settings: DeploymentSettings, create: Callable[[str], Runtime | Engine] | None = None
     ) -> None:
         """Adds a model version; `create` makes the runtime of an inline one."""
+        self.books.prices.add(spec, settings.threads or 1)
         self.fleet.add(spec, settings, create)
 
     def asgi(self) -> AsgiApp:
@@ -97,7 +116,9 @@ class App:
         return asgi(http, self.config.http.limits, self.start_models, self.stop_models)
 
     async def start_models(self) -> None:
-        """Loads every model and waits for it. Raises `ModelFileError` naming those that failed."""
+        """Loads every model and waits for it. Raises `ModelFileError` naming those that failed, `ConfigError` when keys
+        cannot be read."""
+        await self.books.start()
         self.fleet.start()
         if failures := await self.loaded():
             raise ModelFileError("\n".join(f"model {name!r}: {why}" for name, why in failures.items()))
@@ -107,11 +128,14 @@ class App:
         self.gate.draining = True
         self.puller.stop()
         await self.fleet.drain(self.config.drain_s)
+        await self._close_books()
 
     async def start(self) -> None:
-        """Listens, and begins to load every model; models may still be loading."""
+        """Listens, and begins to load every model; models may still be loading. Raises `ConfigError` where there must
+        be keys and are none."""
+        await self.books.start()
         await self.server.start(self.config.http.host, self.config.http.port)
-        self.fleet.start(self.url)
+        self.fleet.start(self.url, self.books.guard.internal_key)
 
     @property
     def url(self) -> str:
@@ -132,12 +156,19 @@ class App:
         until = system_clock() + self.config.drain_s
         await self.fleet.drain(self.config.drain_s)
         await self.server.drain(max(0.0, until - system_clock()))
+        await self._close_books()
 
     async def abort(self) -> None:
         """Ends now."""
         self.server.abort()
         await self.fleet.close()
-        await asyncio.sleep(0)
+        await self._close_books()
+
+    async def _close_books(self) -> None:
+        """Gives up what nobody waits for, and writes down the rest."""
+        await self.router.stop()
+        await self.books.stop()
+        await self.routing.stop()
 
 
 def build(config: Config, base: Path) -> App:
@@ -145,7 +176,7 @@ def build(config: Config, base: Path) -> App:
 
     Raises `SetupError` for a source that cannot be found, is not trusted, or needs an extra.
     """
-    app = App(config)
+    app = App(config, base)
     for spec, model in zip(specs_of(config.models, base), config.models.values(), strict=True):
         app.add(spec, deployment_settings(model))
     return app

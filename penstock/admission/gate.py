@@ -6,6 +6,7 @@ from collections.abc import Collection
 
 import msgspec
 
+from penstock.admission.settings import AdaptiveSettings
 from penstock.core.errors import Draining, Overloaded
 from penstock.core.reply import Reply
 from penstock.core.request import Handler, Request
@@ -16,6 +17,8 @@ class AdmissionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
     max_in_flight: int = 4096
     """Requests accepted and not yet answered, over all models; more are refused with 503."""
+    adaptive: AdaptiveSettings | None = None
+    """Also bound them by name, by how much longer than usual they take (default: off)."""
 
 
 class Gate:

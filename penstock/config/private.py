@@ -8,8 +8,13 @@ from penstock.protocols.http.app import LOOPBACK_HOSTS
 
 def own_hosts(http: HttpSettings) -> list[str] | None:
     """Names that Host may carry: on loopback only our own, elsewhere any (None)."""
-    local = http.host in ("localhost", "::1") or http.host.startswith("127.")
-    return [*LOOPBACK_HOSTS, http.host, *http.allowed_hosts] if local and "*" not in http.allowed_hosts else None
+    local = not public(http) and "*" not in http.allowed_hosts
+    return [*LOOPBACK_HOSTS, http.host, *http.allowed_hosts] if local else None
+
+
+def public(http: HttpSettings) -> bool:
+    """Whether other machines reach the server."""
+    return not (http.host in ("localhost", "::1") or http.host.startswith("127."))
 
 
 def may(allowed: bool | None, http: HttpSettings) -> bool:

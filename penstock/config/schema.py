@@ -7,6 +7,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from penstock.admission.gate import AdmissionSettings
+from penstock.admission.keys.settings import KeySettings
+from penstock.admission.settings import TenantSettings
 from penstock.core.prices import Price
 from penstock.core.text import Precision
 from penstock.protocols.http.limits import HttpLimits
@@ -32,6 +34,8 @@ class HttpSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """Whether clients may have models fetched from the hub to this machine, as Ollama's do (default: on loopback)."""
     lifecycle: bool | None = None
     """Whether clients may load and unload models (default: on loopback)."""
+    open: bool = False
+    """Let anybody in where other machines reach the server and there is no API key (default: it does not start)."""
     access_log: bool = False
     """Log every request, not only failures."""
     limits: HttpLimits = HttpLimits()
@@ -91,6 +95,10 @@ class Config(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     """When a model that fails is left out."""
     prices: dict[str, Price] = {}
     """What models cost, by model name or "provider:model", over the built-in price book."""
+    keys: KeySettings = KeySettings()
+    """API keys."""
+    tenants: dict[str, TenantSettings] = {}
+    """Limits, budgets and shares of those who pay, by name; "*" for all without their own."""
     state: StateSettings = StateSettings()
     """What outlives the server: keys, costs, budgets."""
     http: HttpSettings = HttpSettings()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from typing import Any
 
 from penstock.core.clock import Clock
 from penstock.core.errors import Cancelled, Internal, PenstockError, Unavailable
@@ -20,7 +21,7 @@ class Attempt:
     """`reply`: what the caller gets. Nothing is asked again once an event of it went out.
 
     `patience_s`: how long one target may take to its first word while others are left; `hedge_s`: after how long
-    without one the next is asked beside it.
+    without one the next is asked beside it; `heard`: gets what is said.
     """
 
     def __init__(
@@ -34,6 +35,7 @@ class Attempt:
         *,
         patience_s: float | None = None,
         hedge_s: float | None = None,
+        heard: list[Any] | None = None,
     ):
         self.id = id
         self.reply = Reply(meta, self._close)
@@ -43,6 +45,7 @@ class Attempt:
         self._on_end = on_end
         self._patience_s = patience_s
         self._hedge_s = hedge_s
+        self._heard = heard
         self._inner: Reply | None = None
         self._began = False
         self._task: asyncio.Task[None] | None = None
@@ -97,6 +100,8 @@ class Attempt:
         events = inner.take()
         if events and not self._began:
             self._begin(inner)
+        if self._heard is not None:
+            self._heard.extend(events)
         for event in events:
             self.reply.emit(event)
         if self.reply.done:
@@ -158,6 +163,7 @@ class Attempt:
         inner, self._inner = self._inner, None
         if inner is not None:
             inner.close()
+            self._adopt(inner.meta)
         if self._task is not None:
             self._task.cancel()
         outcome = self.reply.outcome

@@ -11,11 +11,14 @@ from penstock.core.errors import BadInput, Overloaded, PenstockError, Unavailabl
 from penstock.core.model import Models, State
 from penstock.core.reply import Meta
 from penstock.routing.failure.ladder import Ladder
+from penstock.routing.judge import Judge
 from penstock.routing.policies.choice import policy_of
 from penstock.routing.policies.contract import Candidate, Signals
 from penstock.routing.pool import Pool
+from penstock.routing.responses.responses import Responses
 from penstock.routing.rules import Rule
 from penstock.routing.settings import CeilingSettings, RouteSettings, TargetSettings
+from penstock.routing.shadow import Shadow
 
 Expect = Callable[[str, Signals, float], float]
 """USD that a model's answer to a request of these sizes is expected to cost; a local model that is kept busy for so
@@ -37,7 +40,8 @@ class Way:
 
 
 class Route:
-    """Puts a policy, ceilings and the models' present together."""
+    """Puts a policy, ceilings and the models' present together. `judge`: says how hard questions are; `responses`: what
+    is kept of answers; `shadow`: compares with another model."""
 
     def __init__(
         self,
@@ -48,16 +52,21 @@ class Route:
         expect: Expect,
         *,
         rule: Rule | None = None,
-        threshold: float = 0.5,
+        judge: Judge | None = None,
+        responses: Responses | None = None,
+        shadow: Shadow | None = None,
     ):
         self.name = name
         self.settings = settings
         self.rule = rule
+        self.judge = judge
+        self.responses = responses
+        self.shadow = shadow
         self.ladder = None if settings.ladder is None else Ladder(settings.ladder)
         self._models = models
         self._pool = pool
         self._expect = expect
-        self._policy = policy_of(settings, threshold)
+        self._policy = policy_of(settings, 0.5 if judge is None else judge.threshold)
         self.targets = named(settings)
 
     def way(self, signals: Signals, now: float, rng: random.Random) -> Way:

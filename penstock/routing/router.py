@@ -6,6 +6,7 @@ import random
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
+from typing import Any
 
 from penstock.core.clock import Clock, system_clock
 from penstock.core.errors import PenstockError
@@ -17,7 +18,8 @@ from penstock.routing.failure.budget import RetryBudget
 from penstock.routing.failure.chain import Chain
 from penstock.routing.pool import Pool
 from penstock.routing.route import Route
-from penstock.routing.signals import Estimate, Sessions, session_of, signals_of
+from penstock.routing.signals import UNJUDGED, Sessions, session_of, signals_of
+from penstock.routing.watched import Asked
 
 
 class Router:
@@ -29,7 +31,6 @@ class Router:
         routes: Mapping[str, Route],
         pool: Pool,
         budget: RetryBudget,
-        estimate: Estimate | None = None,
         clock: Clock = system_clock,
         rng: random.Random | None = None,
         attempt: type[Attempt] = Attempt,
@@ -39,7 +40,6 @@ class Router:
         self.budget = budget
         self.sessions = Sessions()
         self._handler = handler
-        self._estimate = estimate
         self._clock = clock
         self._rng = rng or random.Random()
         self._attempt = attempt
@@ -47,24 +47,37 @@ class Router:
     async def __call__(self, request: Request) -> Reply:
         """The reply of the first target that answers. Raises what they said when none takes it."""
         route = self.routes.get(request.model)
-        return await self._handler(request) if route is None else await self._routed(route, request)
+        if route is None:
+            return await self._handler(request)
+        if route.responses is None:
+            return await self._routed(route, request)
+        floor = self.sessions.floor(session_of(request), self._clock(), route.settings.sticky_s)
+        return await route.responses.answer(request, partial(self._routed, route), floor)
+
+    async def stop(self) -> None:
+        """Gives up what nobody waits for."""
+        for route in self.routes.values():
+            if route.shadow is not None:
+                await route.shadow.stop()
 
     async def _routed(self, route: Route, request: Request) -> Reply:
+        judged = UNJUDGED if route.judge is None else await route.judge(request)
         now, settings = self._clock(), route.settings
         session = session_of(request)
         floor = self.sessions.floor(session, now, settings.sticky_s)
-        signals = signals_of(request, settings, self._estimate, session, floor)
-        way = route.way(signals, now, self._rng)
+        way = route.way(signals_of(request, settings, judged, session, floor), now, self._rng)
         request = replace(request, deadline=route.deadline(request.deadline, now))
+        heard: list[Any] | None = [] if route.shadow is not None and route.shadow.samples() else None
         attempt = self._attempt(
             request.id,
             Chain(way.targets, self.budget, deadline=request.deadline, rng=self._rng),
-            Asker(route, request, self._handler, self.pool, self._clock),
+            Asker(route, request, self._handler, self.pool, self._clock, _stale(route, request, floor)),
             self._clock,
             route.meta(way),
-            partial(self._ended, route, session),
+            partial(self._ended, route, request, heard),
             patience_s=route.patience_s(way),
             hedge_s=None if settings.hedge_ms is None else settings.hedge_ms / 1000,
+            heard=heard,
         )
         return await self._started(attempt)
 
@@ -77,10 +90,18 @@ class Router:
             raise
         return attempt.reply
 
-    def _ended(self, route: Route, session: str, reply: Reply, outcome: Outcome) -> None:
+    def _ended(self, route: Route, request: Request, heard: list[Any] | None, reply: Reply, outcome: Outcome) -> None:
         """A routed request's only end."""
         self.budget.active -= 1
         now, meta = self._clock(), reply.meta
         route.ended(meta, now)
         if not isinstance(outcome, PenstockError):
-            self.sessions.reached(session, route.quality(meta), now)
+            self.sessions.reached(session_of(request), route.quality(meta), now)
+        if heard is not None and route.shadow is not None:
+            route.shadow.compare(request, meta, heard, outcome)
+
+
+def _stale(route: Route, request: Request, floor: float) -> Asked | None:
+    """What the target "cached" answers."""
+    responses = route.responses
+    return None if responses is None else lambda _: responses.stale(request, floor)

@@ -92,6 +92,8 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     """cost: what it may cost where the caller wants "premium" (default: no bound)."""
     strong_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
     """complexity: about how many requests go to the strong model; sets the threshold by the calibration data."""
+    estimator: str = ""
+    """complexity: a file that penstock route calibrate made of one's own feedback (default: the built-in estimate)."""
     embedder: str = ""
     """complexity: a served embedding model whose vectors help to judge a question."""
     sticky_s: Annotated[float, msgspec.Meta(ge=0)] = 3600.0

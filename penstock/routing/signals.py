@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
-from typing import Protocol
 
 from penstock.core.generation import Generation
 from penstock.core.request import Hints, Request
@@ -17,25 +16,22 @@ USUAL_ANSWER = 256
 NOTHING = Hints()
 
 
-class Estimate(Protocol):
-    """Says how likely a small model suffices for a text, and whether it knows texts of this kind."""
-
-    def __call__(self, text: str) -> tuple[float, bool]: ...
+Judged = tuple[float | None, bool]
+"""How likely a small model suffices (None: nobody can say), and whether questions of this kind are known."""
+UNJUDGED: Judged = (None, False)
 
 
 def signals_of(
-    request: Request, settings: RouteSettings, estimate: Estimate | None, session: str = "", floor: float = 0.0
+    request: Request, settings: RouteSettings, judged: Judged = UNJUDGED, session: str = "", floor: float = 0.0
 ) -> Signals:
     """The signals of a request to a route. `floor`: the quality that its session has reached."""
     hints, payload = request.hints or NOTHING, request.payload
-    prompt, answer, text = (0, 0, "") if not isinstance(payload, Generation) else _sizes(payload)
-    easy, sure = None, False
-    if estimate is not None and text and settings.policy == "complexity":
-        easy, sure = estimate(text)
+    prompt, answer = _sizes(payload) if isinstance(payload, Generation) else (0, 0)
+    easy, sure = judged
     return Signals(
         prompt_tokens=prompt,
         answer_tokens=answer,
-        text=text,
+        text=question_of(request),
         budget=_budget(hints, settings),
         max_latency_s=hints.max_latency_s,
         quality=hints.quality,
@@ -53,17 +49,25 @@ def _budget(hints: Hints, settings: RouteSettings) -> float | None:
     return hints.budget if isinstance(hints.budget, float) else None
 
 
-def _sizes(generation: Generation) -> tuple[int, int, str]:
-    """Tokens of the prompt and of the answer, by estimate, and what was said last."""
+def question_of(request: Request) -> str:
+    """What the user said last; "" where that is no text."""
+    payload = request.payload
+    if not isinstance(payload, Generation):
+        return ""
+    if payload.prompt is not None:
+        return payload.prompt if isinstance(payload.prompt, str) else ""
+    return next((message.content for message in reversed(payload.messages) if message.role == "user"), "")
+
+
+def _sizes(generation: Generation) -> tuple[int, int]:
+    """Tokens of the prompt and of the answer, by estimate."""
     prompt = generation.prompt
     if isinstance(prompt, tuple):
-        size, text = len(prompt), ""
-    elif prompt is not None:
-        size, text = int(len(prompt) * TOKENS_PER_CHARACTER) + 1, prompt
+        size = len(prompt)
     else:
-        size = int(sum(len(message.content) for message in generation.messages) * TOKENS_PER_CHARACTER) + 1
-        text = next((message.content for message in reversed(generation.messages) if message.role == "user"), "")
-    return size, generation.choices * (generation.sampling.max_tokens or USUAL_ANSWER), text
+        characters = len(prompt or "") + sum(len(message.content) for message in generation.messages)
+        size = int(characters * TOKENS_PER_CHARACTER) + 1
+    return size, generation.choices * (generation.sampling.max_tokens or USUAL_ANSWER)
 
 
 def session_of(request: Request) -> str:
