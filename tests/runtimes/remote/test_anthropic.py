@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, get_type_hints
 
 import anthropic
@@ -54,7 +55,7 @@ LONG = Generation(
 
 
 @pytest.fixture
-def fake() -> Any:
+def fake() -> Iterator[FakeAnthropic]:
     with FakeAnthropic(key="k") as found:
         yield found
 
@@ -268,8 +269,10 @@ def test_overloaded_before_the_stream() -> None:
 # --- Anthropic's own client reads what the fake sends
 
 
-def client(fake: FakeAnthropic) -> anthropic.Anthropic:
-    return anthropic.Anthropic(base_url=fake.url.removesuffix("/v1"), api_key="k", max_retries=0)
+@pytest.fixture
+def library(fake: FakeAnthropic) -> Iterator[anthropic.Anthropic]:
+    with anthropic.Anthropic(base_url=fake.url.removesuffix("/v1"), api_key="k", max_retries=0) as client:
+        yield client
 
 
 def ours(fake: FakeAnthropic, asked: Generation) -> Any:
@@ -277,9 +280,11 @@ def ours(fake: FakeAnthropic, asked: Generation) -> Any:
 
 
 @pytest.mark.parametrize("stream", [True, False])
-def test_its_own_client_reads_the_same_as_we_do(fake: FakeAnthropic, stream: bool) -> None:
+def test_its_own_client_reads_the_same_as_we_do(
+    fake: FakeAnthropic, library: anthropic.Anthropic, stream: bool
+) -> None:
     fake.said = Said("All is well.", reasoning="Let me see", calls=(("weather", '{"age": 3}'),), cached_tokens=1)
-    theirs = _theirs(client(fake), body_of(hi(tools=(WEATHER,))), stream)
+    theirs = _theirs(library, body_of(hi(tools=(WEATHER,))), stream)
     found = ours(fake, hi(tools=(WEATHER,)))
     blocks = {block.type: block for block in theirs.content}
     assert blocks["text"].text == found.text
@@ -299,9 +304,9 @@ def _theirs(library: anthropic.Anthropic, body: Any, stream: bool) -> AnthropicM
         return messages.get_final_message()
 
 
-def test_its_own_client_counts_and_is_refused(fake: FakeAnthropic) -> None:
+def test_its_own_client_counts_and_is_refused(fake: FakeAnthropic, library: anthropic.Anthropic) -> None:
     body = body_of(hi(count_only=True))
-    assert client(fake).messages.count_tokens(**body).input_tokens == 3
+    assert library.messages.count_tokens(**body).input_tokens == 3
     fake.key = "another"
     with pytest.raises(anthropic.AuthenticationError):
-        client(fake).messages.count_tokens(**body)
+        library.messages.count_tokens(**body)
