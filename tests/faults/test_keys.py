@@ -30,6 +30,7 @@ from tests.servers import (
     request,
     status_of,
 )
+from tests.services import running_postgres
 
 ASKING = str(Path(__file__).parents[1] / "fixtures" / "asking.py")
 FORGED = "pst-" + "a" * 12 + "-" + "A" * 43
@@ -173,6 +174,8 @@ def test_parts_of_a_good_key_open_nothing(locked: Locked) -> None:
         ["Cookie: authorization=Bearer {key}; x-api-key={key}"],
         ["X-Forwarded-For: 127.0.0.1", "X-Real-IP: 127.0.0.1", "Forwarded: for=127.0.0.1"],
         ["X-Tenant: acme", "X-Penstock-Tenant: acme", "X-Remote-User: acme"],
+        ["X-HTTP-Method-Override: GET", "X-Original-URL: /livez", "X-Rewrite-URL: /livez"],
+        ["Upgrade: h2c", "HTTP2-Settings: AAMAAABkAAQAoAAAAAIAAAAA"],
     ],
 )
 def test_tricks_with_headers(locked: Locked, headers: list[str]) -> None:
@@ -210,6 +213,12 @@ def test_tricks_with_paths(locked: Locked, method: str, path: str) -> None:
     else:
         assert status_of(said) in (400, 401, 404), said
         assert locked.all.encode() not in said
+
+
+@pytest.mark.parametrize("host", ["localhost/livez?", "localhost/livez#", "localhost?/livez", "localhost\\livez", "*"])
+def test_the_host_moves_no_path(locked: Locked, host: str) -> None:
+    head = f"GET /models HTTP/1.1\r\nHost: {host}\r\nConnection: close\r\n\r\n"
+    refused_raw(locked.server.raw(head.encode()), 400, 401, 403)
 
 
 def test_a_key_is_for_its_request_and_not_for_the_connection(locked: Locked) -> None:
@@ -374,3 +383,33 @@ def test_the_port_is_not_open_while_keys_are_read(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/penstock.db"
     config.write_text(json.dumps({"models": {"moody": moody()}, "state": {"url": url}}))
     assert "is no SQLite database" in ended(str(config), folder=tmp_path)
+
+
+# --- in PostgreSQL
+
+
+def test_keys_in_postgresql_outlive_its_outage() -> None:
+    with running_postgres() as service:
+        url = service.new()
+        database = Database(url)
+        _, text = KeyStore(database).create("acme")
+        with configured({"moody": moody()}, state={"url": url}) as server:
+            asked = ("POST", "/models/moody/predict", {"inputs": [21]}, {"x-api-key": text})
+            assert server.ask(*asked).json()["outputs"] == [42]
+            service.stop()
+            eventually(lambda: "keys_not_read" in server.log(), "the log must say that the database is away")
+            assert server.ask(*asked).json()["outputs"] == [42]
+            refused(server.predict(21), 401)
+            service.start()
+            eventually(lambda: "keys_read_again" in server.log(), "the log must say that it is back")
+            assert "penstock@" not in server.log()
+        database.close()
+
+
+def test_a_server_that_cannot_ask_for_its_keys_does_not_start(tmp_path: Path) -> None:
+    config = tmp_path / "penstock.yaml"
+    url = "postgresql://me:hidden@127.0.0.1:1/db"
+    config.write_text(json.dumps({"models": {"moody": moody()}, "state": {"url": url}}))
+    said = ended(str(config), folder=tmp_path)
+    assert "API keys cannot be read from postgresql://127.0.0.1:1/db" in said
+    assert "hidden" not in said
