@@ -67,7 +67,7 @@ class App:
         self.accounts = self.books.accounts(self.gate, self.router)
         self.puller = Puller()
         self.http = self._protocols(own_hosts(config.http))
-        self.server = HttpServer(self.http, config.http.limits, self.http.refusal, _broken)
+        self.server = HttpServer(self.http, config.http.limits, self.http.refusal, _broken, self.http.turn_away)
 
     def _bounded(self, handler: Handler) -> Handler:
         """With a bound that follows how long requests take, where the settings want one."""
