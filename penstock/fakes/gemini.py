@@ -23,7 +23,7 @@ STATUSES = {
     429: "RESOURCE_EXHAUSTED",
     503: "UNAVAILABLE",
 }
-_PATH = re.compile(r"/v1beta/(models/[\w.\-]+):(\w+)(\?alt=sse)?").fullmatch
+_PATH = re.compile(r"/v1(?:beta)?/(models/[\w.\-]+):(\w+)(\?alt=sse)?").fullmatch
 
 
 class FakeGemini(FakeServer):

@@ -99,7 +99,7 @@ class Gemini:
         system, turns = turns_of(messages_of(NAME, generation))
         return short(
             {
-                "contents": contents(turns, signed=_signs(model)),
+                "contents": contents(turns, signed=_is_new(model)),
                 "systemInstruction": {"parts": [{"text": system}]} if system else None,
                 "tools": _tools(generation),
                 "toolConfig": _tool_config(generation),
@@ -117,8 +117,9 @@ def _call(model: RemoteModel, verb: str, body: bytes, *, streamed: bool = False)
     return HttpCall(url, body, {"content-type": "application/json"}, "sse" if streamed else "json")
 
 
-def _signs(model: RemoteModel) -> bool:
-    """Whether the model refuses calls in the conversation without a signature: from Gemini 3 on."""
+def _is_new(model: RemoteModel) -> bool:
+    """Whether it is Gemini 3 or later: those refuse calls in the conversation that have no signature, and think at
+    levels that know no zero."""
     return not model.model.rpartition("/")[2].startswith(("gemini-1", "gemini-2"))
 
 
@@ -139,15 +140,18 @@ def _settings(generation: Generation, model: RemoteModel) -> dict[str, Any]:
             "logprobs": sampling.logprobs or None,
             "responseMimeType": "application/json" if generation.format is not None else None,
             "responseJsonSchema": generation.format or None,
-            "thinkingConfig": _thinking(generation),
+            "thinkingConfig": _thinking(generation, model),
         }
     )
 
 
-def _thinking(generation: Generation) -> dict[str, Any] | None:
+def _thinking(generation: Generation, model: RemoteModel) -> dict[str, Any] | None:
+    """Whether thoughts are told, or kept as few as the model can."""
     if generation.think is None:
         return None
-    return {"includeThoughts": True} if generation.think else {"thinkingBudget": 0}
+    if generation.think:
+        return {"includeThoughts": True}
+    return {"thinkingLevel": "low"} if _is_new(model) else {"thinkingBudget": 0}
 
 
 def _tools(generation: Generation) -> list[dict[str, Any]] | None:
