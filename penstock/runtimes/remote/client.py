@@ -120,7 +120,8 @@ class Client:
     async def _ask(self, call: HttpCall, watch: Watch, take: Take) -> None:
         if self._session is None:
             raise ProviderFailed(f"{self._provider} is not asked any more: the server is stopping")
-        headers = self._with(call.headers) if not call.sign else await self._signed(call)
+        signed = call.sign and self._key is None
+        headers = await self._signed(call) if signed else self._with(call.headers)
         url, proxy = self._address(call.url)
         posted = self._session.post(url, data=call.body, headers=headers, proxy=proxy, allow_redirects=False)
         async with posted as response:
