@@ -13,7 +13,7 @@ REMOTE = "remote"
 """The runtime and the format of a provider's model."""
 PROVIDERS = ("openai", "azure", "anthropic", "gemini", "cohere", "bedrock", "mistral")
 _NAMED = re.compile(rf"({'|'.join(PROVIDERS)}):(?!//)(.*)", re.DOTALL)
-_URL = re.compile(r"https?://", re.IGNORECASE)
+_URL = re.compile(r"https?://[^#]*#", re.IGNORECASE)
 _MODEL = re.compile(r"[\x21-\x7e]{1,512}").fullmatch
 
 

@@ -22,7 +22,7 @@ from penstock.repository.remote_names import known as of_provider
 from penstock.repository.remote_names import parse as parse_remote
 from penstock.repository.trust import Trusted, TrustStore
 
-_ELSEWHERE = re.compile(r"(s3|gs|ollama|mlflow|models):", re.IGNORECASE)
+_ELSEWHERE = re.compile(r"(https?|s3|gs|ollama|mlflow|models):", re.IGNORECASE)
 
 
 def resolve(
@@ -154,7 +154,8 @@ def _find(source: str, base: Path) -> Path | HubName | RemoteName | library.Entr
     if is_remote(source):
         return parse_remote(source)
     if _ELSEWHERE.match(source):
-        raise ModelFileError(f"{source} is not on this machine; download it first and name the file")
+        api = "; for a server that speaks OpenAI's API write http://host:8000/v1#MODEL" if source[:4] == "http" else ""
+        raise ModelFileError(f"{source} is not on this machine; download it first and name the file{api}")
     if names_object(source):
         _check_there(file_of(source, base), source)
         return source

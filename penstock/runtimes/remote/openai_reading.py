@@ -45,6 +45,8 @@ class OpenAIReader(Reading):
 
     def feed(self, message: bytes, event: str = "") -> Sequence[News]:
         """What one message says. Nearly all are a piece of one answer's text, and these take the short way."""
+        if not message:
+            return ()
         if self._done or not self._began or message == DONE:
             return super().feed(message, event)
         try:
@@ -88,11 +90,15 @@ class OpenAIReader(Reading):
 
     def _rest(self) -> Iterator[News]:
         """The proper end is one where every answer has said why it ends."""
-        ended = sum(reader.ended for reader in self._choices.values())
-        if ended == len(self._choices) >= self._asked.choices:
-            yield Generated(self._total())
-        else:
+        readers = [self._choices[index] for index in sorted(self._choices)]
+        if len(readers) < self._asked.choices or not all(reader.ended for reader in readers):
             yield cut(self.provider)
+            return
+        usage = self._total()
+        left = max(0, usage.completion_tokens - sum(reader.tokens for reader in readers))
+        for place, reader in enumerate(readers, 1):
+            yield Stopped(reader.index, reader.reason, tokens=left if place == len(readers) else 0)
+        yield Generated(usage)
 
     def _total(self) -> Usage:
         if self._usage is not None:
@@ -102,19 +108,21 @@ class OpenAIReader(Reading):
 
 
 class ChoiceReader:
-    """One of the answers. `told`: characters of it so far; `ended`: it has said why it ends."""
+    """One of the answers. `told`: characters of it so far, `tokens`: of these known as tokens; `ended`: it has said why
+    it ends, its `reason`."""
 
-    __slots__ = ("_begun", "_calls", "_index", "_keys", "_last", "_provider", "ended", "told")
+    __slots__ = ("_begun", "_calls", "_keys", "_last", "_provider", "ended", "index", "reason", "tokens", "told")
 
     def __init__(self, index: int, provider: str, one_call: bool):
-        self._index = index
+        self.index = index
         self._provider = provider
         self._calls = Calls(index, one=one_call)
         self._keys: dict[int, tuple[int, str]] = {}
         self._last = (0, "")
         self._begun = 0
-        self.told = 0
+        self.told = self.tokens = 0
         self.ended = False
+        self.reason: Reason = "stop"
 
     def read(self, choice: Choice) -> Iterator[News]:
         """What is new, or the whole."""
@@ -152,13 +160,14 @@ class ChoiceReader:
     def _text(self, text: str, choice: Choice) -> Text:
         self.told += len(text)
         if choice.logprobs is None:
-            return Text(self._index, text)
+            return Text(self.index, text)
         logprobs = logprobs_of(choice.logprobs)
-        return Text(self._index, text, logprobs, len(logprobs))
+        self.tokens += len(logprobs)
+        return Text(self.index, text, logprobs, len(logprobs))
 
     def _thought(self, text: str) -> Reasoning:
         self.told += len(text)
-        return Reasoning(self._index, text)
+        return Reasoning(self.index, text)
 
     def _call(self, call: ToolCall, place: int) -> Iterator[News]:
         """Pieces of a call share its number; a new id under an old number is a new call, as some servers have it."""
@@ -181,10 +190,10 @@ class ChoiceReader:
         if reason is None:
             raise self._odd(word)
         yield from self._calls.end(cut=reason == "length")
+        # A call of a named tool ends with "stop".
         if reason != "length":
             reason = "tool_calls" if self._calls.told else "stop"
-        self.ended = True
-        yield Stopped(self._index, reason)
+        self.ended, self.reason = True, reason
 
     def _odd(self, word: str) -> PenstockError:
         return filtered(self._provider, word) if word == "content_filter" else odd_end(self._provider, word)
