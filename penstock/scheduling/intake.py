@@ -15,6 +15,7 @@ from penstock.core.signature import Fit, Signature
 from penstock.core.tensors import Tensors
 from penstock.scheduling.dispatcher import Dispatcher
 from penstock.scheduling.ticket import KeyMaker, Parts, Span, cut, spans
+from penstock.scheduling.turns import place_of
 from penstock.scheduling.work import OnEnd, Work
 from penstock.telemetry.logs import logger
 from penstock.telemetry.recorder import Recorder
@@ -111,7 +112,17 @@ class Intake:
         if deadline > now + self._limits.max_timeout_s:
             raise BadInput(f"timeout_ms may be at most {self._limits.max_timeout_s * 1000:.0f} for this model")
         key = self._keys.key(tensors) if rows else ("no rows",)
-        return Work(tensors, rows, on_end, key=key, level=request.priority, deadline=deadline)
+        place = place_of(request.tenant) if request.tenant else 0
+        return Work(
+            tensors,
+            rows,
+            on_end,
+            key=key,
+            level=request.priority,
+            deadline=deadline,
+            place=place,
+            weight=request.weight,
+        )
 
     def _check_outputs(self, names: tuple[str, ...]) -> None:
         known = self._signature.output_names()

@@ -48,10 +48,12 @@ class Work:
         "on_end",
         "owner",
         "phase",
+        "place",
         "rows",
         "size",
         "started",
         "tensors",
+        "weight",
     )
 
     def __init__(
@@ -66,6 +68,8 @@ class Work:
         owner: Any = None,
         size: int = 0,
         first: int = 0,
+        place: int = 0,
+        weight: float = 1.0,
     ):
         self.tensors = tensors
         self.rows = rows
@@ -76,6 +80,8 @@ class Work:
         self.owner = owner
         self.size = size
         self.first = first
+        self.place = place
+        self.weight = weight
         self.phase = Phase.QUEUED
         self.deaths = 0
         self.batch_rows = 0

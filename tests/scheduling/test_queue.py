@@ -6,6 +6,7 @@ import pytest
 
 from penstock.core.errors import Overloaded
 from penstock.scheduling.queue import PATIENCE_S, Lane, WorkQueue
+from penstock.scheduling.turns import PLACES, place_of
 from penstock.scheduling.work import Phase, Work
 from tests.scheduling.works import work
 
@@ -111,7 +112,7 @@ def test_many_ended_do_not_pile_up_behind_a_live_one() -> None:
         queue.push(passing)
         end(queue, passing)
     assert len(queue) == 1
-    assert sum(len(line) for line in queue.lanes[None].levels.values()) < 200
+    assert sum(len(line) for line in queue.lanes[None].lines.values()) < 200
 
 
 def test_keys_of_ended_work_do_not_pile_up() -> None:
@@ -121,3 +122,57 @@ def test_keys_of_ended_work_do_not_pile_up() -> None:
         queue.push(passing)
         end(queue, passing)
     assert len(queue.lanes) < 200
+
+
+def tenants_work(place: int, *, rows: int = 1, at: float = 0.0, level: int = 1, weight: float = 1.0) -> Work:
+    made = work(*range(rows), at=at, level=level)
+    made.place, made.weight = place, weight
+    return made
+
+
+def given(queue: WorkQueue, rows: int) -> dict[int, int]:
+    """Rows by tenant of the next batch of so many rows."""
+    found: dict[int, int] = {}
+    for each in queue.take(only(queue), rows):
+        found[each.place] = found.get(each.place, 0) + each.rows
+    return found
+
+
+def test_tenants_share_rows_whoever_came_first() -> None:
+    queue = filled(*(tenants_work(1) for _ in range(50)), *(tenants_work(2, rows=5, at=9.0) for _ in range(10)))
+    first = given(queue, 40)
+    assert abs(first[1] - first[2]) <= 5
+
+
+def test_weights_say_how_tenants_share() -> None:
+    mixed = [tenants_work(place, weight=float(place)) for _ in range(90) for place in (1, 2)]
+    assert given(filled(*mixed, capacity=1000), 90) == {1: 30, 2: 60}
+
+
+def test_who_comes_late_does_not_wait_for_what_others_have_queued_nor_gets_what_it_missed() -> None:
+    queue = filled(*(tenants_work(1) for _ in range(90)))
+    queue.take(only(queue), 30)
+    for _ in range(30):
+        queue.push(tenants_work(2, at=5.0))
+    share = given(queue, 20)
+    assert abs(share[1] - share[2]) <= 1
+
+
+def test_priorities_order_each_tenants_own_work() -> None:
+    urgent, later = tenants_work(1, level=0), tenants_work(1, level=2)
+    queue = filled(later, urgent, tenants_work(2, level=9))
+    assert queue.take(only(queue), 1) == [urgent]
+    assert queue.take(only(queue), 1)[0].place == 2
+    assert queue.take(only(queue), 1) == [later]
+
+
+def test_work_that_ends_while_it_waits_leaves_its_tenants_turn_alone() -> None:
+    queue = filled(*(waiting := [tenants_work(1) for _ in range(10)]), *(tenants_work(2) for _ in range(10)))
+    for each in waiting[:9]:
+        end(queue, each)
+    assert given(queue, 100) == {1: 1, 2: 10}
+
+
+def test_tenants_have_places_and_those_without_a_name_share_one() -> None:
+    assert place_of(None) == place_of("") == 0
+    assert {0 < place_of(f"t{number}") < PLACES for number in range(1000)} == {True}

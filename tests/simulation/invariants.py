@@ -178,9 +178,10 @@ class Ledger:
         return sum(work.rows for work in waiting) >= self.scenario.max_size
 
     def _check_turn(self, chosen: list[Sent], now: float) -> None:
-        """Whoever stays behind, and could have started, is no more urgent; so everyone's turn comes."""
-        kind = _kind(chosen[0])
-        last = {sent.work.key: _urgency(sent) for sent in sorted(chosen, key=_urgency)}
+        """Whoever stays behind, and could have started, is no more urgent; so everyone's turn comes. Among several
+        tenants this holds for each one's work of one key: which tenant is next is a matter of shares."""
+        kind, alone = _kind(chosen[0]), self.scenario.tenants == 1
+        last = {(sent.work.key, sent.work.place): _urgency(sent) for sent in sorted(chosen, key=_urgency)}
         first = min(map(_urgency, [*chosen, *(sent for sent in self.lapsed if _kind(sent) == kind)]))
         members = {*chosen, *self.newborn}
         for other in self.live:
@@ -188,7 +189,7 @@ class Ledger:
                 continue
             # Lanes of one kind go together: when one may start, so may its neighbours.
             ripe = other.work.arrived + self.scenario.wait_s <= now or self.dispatcher.draining or _kind(other) == kind
-            bound = last.get(other.work.key, first if ripe else -math.inf)
+            bound = last.get((other.work.key, other.work.place), first if ripe and alone else -math.inf)
             if _urgency(other) < bound - EPSILON:
                 raise Violation("order", f"{other} was overtaken by {chosen}")
 

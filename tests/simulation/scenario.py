@@ -56,7 +56,7 @@ class Scenario:
 
     `turn_s`: how long one turn of the event loop gathers events, and how late a timer may ring. `max_tokens`:
     rows are counted in tokens, and so many make a batch (0: rows count). `names_rows`: the model
-    says which rows of a batch are wrong.
+    says which rows of a batch are wrong. `tenants` wait in one queue, the first of them with twice the others' weight.
     """
 
     seed: int
@@ -72,6 +72,7 @@ class Scenario:
     trouble: Trouble
     max_tokens: int = 0
     names_rows: bool = False
+    tenants: int = 1
 
     @property
     def wait_s(self) -> float:
@@ -125,6 +126,7 @@ def scenario(seed: int) -> Scenario:
         trouble=_trouble(dice, outage[1] if outage else span_s, hang_s, outage),
         max_tokens=rng.choice((20, 64, 300)) if rng.random() < 0.4 else 0,
         names_rows=rng.random() < 0.5,
+        tenants=rng.choice((1, 1, 3)),
     )
 
 

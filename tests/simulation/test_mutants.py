@@ -14,7 +14,6 @@ from penstock.core.reply import Outcome
 from penstock.core.tensors import Tensors
 from penstock.scheduling import dispatcher as dispatcher_file
 from penstock.scheduling import queue as queue_file
-from penstock.scheduling.batching import dynamic, single
 from penstock.scheduling.batching.policy import Batcher
 from penstock.scheduling.dispatcher import Batch, Decisions, Dispatcher
 from penstock.scheduling.quarantine import Quarantine
@@ -249,16 +248,16 @@ class CarelessLane(Lane):
     """Does not look whether the first in line is still there."""
 
     def head(self) -> Work | None:
-        for level in [level for level, line in self.levels.items() if not line]:
-            del self.levels[level]
-        return min((line[0] for line in self.levels.values()), key=queue_file.urgency, default=None)
+        for name in [name for name, line in self.lines.items() if not line]:
+            del self.lines[name]
+        return min((line[0] for line in self.lines.values()), key=self.rank, default=None)
 
 
 class StartsCancelled(WorkQueue):
     """Cancelled work stays in line."""
 
     def push(self, work: Work) -> None:
-        self.lanes.setdefault(work.key, CarelessLane())
+        self.lanes.setdefault(work.key, CarelessLane(work.key, self.turns))
         super().push(work)
 
 
@@ -267,7 +266,7 @@ class LastInFirstOut(WorkQueue):
 
     def push(self, work: Work) -> None:
         super().push(work)
-        self.lanes[work.key].levels[work.level].rotate()
+        self.lanes[work.key].lines[queue_file.line_of(work)].rotate()
 
 
 class MixesKeys:
@@ -492,15 +491,13 @@ def test_a_planted_bug_is_caught(make: Build, rules: set[str]) -> None:
 
 def test_starving_priorities_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """The low priorities wait until nothing more urgent is left."""
-    for file in (queue_file, dynamic, single):
-        monkeypatch.setattr(file, "urgency", lambda work: work.level * 1e9 + work.arrived)
+    monkeypatch.setattr(queue_file, "urgency", lambda work: work.level * 1e9 + work.arrived)
     assert caught(build)[1] == "order"
 
 
 def test_deaf_priorities_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     """First come, first served, whatever the priority."""
-    for file in (queue_file, dynamic, single):
-        monkeypatch.setattr(file, "urgency", lambda work: work.arrived)
+    monkeypatch.setattr(queue_file, "urgency", lambda work: work.arrived)
     assert caught(build)[1] == "order"
 
 

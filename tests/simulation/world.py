@@ -210,7 +210,9 @@ class World:
         return self._submit(Sent(work, ids, kind, content))
 
     def _sized(self, work: Work) -> Work:
-        """Gives work a length, where rows are counted in tokens."""
+        """Gives work a tenant, and a length where rows are counted in tokens."""
+        work.place = self.lengths.randrange(self.settings.tenants) if self.settings.tenants > 1 else 0
+        work.weight = 2.0 if work.place == 1 else 1.0
         if self.settings.max_tokens and not isinstance(work.key, LaneKey):
             length = self.lengths.choice((2, 3, 9, 15, 16, 31, 33, 200))
             work.size = work.rows * length

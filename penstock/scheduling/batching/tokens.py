@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from penstock.scheduling.queue import Lane, WorkQueue, urgency
+from penstock.scheduling.queue import Lane, Rank, WorkQueue
 from penstock.scheduling.tokens import LaneKey
 from penstock.scheduling.work import Work
 
@@ -12,7 +12,7 @@ Waiting = tuple[Lane, Work]
 
 
 class TokenBatcher:
-    """Fills a batch up to `max_tokens` (and `max_rows`): from the lane of the most urgent work, then from the lanes
+    """Fills a batch up to `max_tokens` (and `max_rows`): from the lane of the work whose turn it is, then from those
     whose rows are nearest in length.
 
     It starts when it is full or its oldest work has waited `max_wait_s` (0: at once). A longer piece of
@@ -29,11 +29,11 @@ class TokenBatcher:
         kinds: dict[object, list[Waiting]] = {}
         for lane, head in queue.heads():
             kinds.setdefault(_key(lane).kind, []).append((lane, head))
-        best: tuple[float, list[Waiting]] | None = None
+        best: tuple[Rank, list[Waiting]] | None = None
         wake = math.inf
         for waiting in kinds.values():
             ripe_at = now if hurry else self._ripe_at(waiting, now)
-            first = min(urgency(head) for _, head in waiting)
+            first = min(lane.rank(head) for lane, head in waiting)
             if ripe_at > now:
                 wake = min(wake, ripe_at)
             elif best is None or first < best[0]:
@@ -49,8 +49,8 @@ class TokenBatcher:
 
 
 def _nearest_first(waiting: list[Waiting]) -> list[Lane]:
-    """The lane of the most urgent work, then the others by how far their length is from its."""
-    first = _key(min(waiting, key=lambda pair: urgency(pair[1]))[0]).band
+    """The lane of the work whose turn it is, then the others by how far their length is from its."""
+    first = _key(min(waiting, key=lambda pair: pair[0].rank(pair[1]))[0]).band
     return sorted((lane for lane, _ in waiting), key=lambda lane: (abs(_key(lane).band - first), _key(lane).band))
 
 
