@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from typing import Any, ClassVar
 from urllib.parse import quote
@@ -28,9 +29,11 @@ class Bedrock:
     variables: ClassVar[tuple[str, ...]] = ("AWS_BEARER_TOKEN_BEDROCK",)
 
     def settle(self, model: RemoteModel) -> RemoteModel:
-        """With the region, where its address says none. Raises `ConfigError` where there is none."""
-        from penstock.runtimes.remote.bedrock_signing import region_of
+        """With the region. Raises `ConfigError` where there is none, and where there are no credentials and no key."""
+        from penstock.runtimes.remote.bedrock_signing import check_credentials, region_of
 
+        if not model.key and not any(os.environ.get(name) for name in self.variables):
+            check_credentials()
         return msgspec.structs.replace(model, region=region_of(model))
 
     def counts(self, model: RemoteModel) -> bool:

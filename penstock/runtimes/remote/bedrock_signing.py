@@ -29,6 +29,18 @@ def region_of(model: RemoteModel) -> str:
     return str(found)
 
 
+def check_credentials() -> None:
+    """Raises `ConfigError` where there are none. May wait for a machine's role, some seconds at most."""
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        found = _session().get_credentials()
+    except BotoCoreError as error:
+        raise ConfigError(f"Bedrock: the AWS credentials cannot be read ({type(error).__name__})") from None
+    if found is None:
+        raise ConfigError(_NO_CREDENTIALS)
+
+
 class AwsSigner:
     """Signs calls. Credentials are looked for at the first, and renewed by botocore when they expire."""
 

@@ -16,6 +16,7 @@ from penstock.runtimes.remote.cohere_turns import messages
 from penstock.runtimes.remote.contract import HttpCall, RemoteModel
 from penstock.runtimes.remote.failures import malformed
 
+_JSON = {"content-type": "application/json"}
 _OFFERS = ("seed", "top_k", "presence_penalty", "frequency_penalty", "think")
 _CHOICES = {"auto": None, "required": "REQUIRED", "none": "NONE"}
 
@@ -99,7 +100,7 @@ class Cohere:
 
 def _call(model: RemoteModel, path: str, body: bytes, *, streamed: bool = False) -> HttpCall:
     url = f"{base_url(model.url, 'https://api.cohere.com', 'v2')}/{path}"
-    return HttpCall(url, body, {"content-type": "application/json"}, "sse" if streamed else "json")
+    return HttpCall(url, body, _JSON, "sse" if streamed else "json")
 
 
 def _settings(generation: Generation) -> dict[str, Any]:

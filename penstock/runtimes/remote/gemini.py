@@ -17,6 +17,7 @@ from penstock.runtimes.remote.failures import malformed
 from penstock.runtimes.remote.gemini_reader import NAME, GeminiReader, error_of
 from penstock.runtimes.remote.gemini_turns import contents
 
+_JSON = {"content-type": "application/json"}
 _OFFERS = ("n", "seed", "top_k", "presence_penalty", "frequency_penalty", "logprobs", "think")
 _MODES = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
 
@@ -114,7 +115,7 @@ def _name(model: RemoteModel) -> str:
 def _call(model: RemoteModel, verb: str, body: bytes, *, streamed: bool = False) -> HttpCall:
     base = base_url(model.url, "https://generativelanguage.googleapis.com", model.api_version or "v1beta")
     url = f"{base}/{quote(_name(model), safe='/')}:{verb}"
-    return HttpCall(url, body, {"content-type": "application/json"}, "sse" if streamed else "json")
+    return HttpCall(url, body, _JSON, "sse" if streamed else "json")
 
 
 def _is_new(model: RemoteModel) -> bool:

@@ -196,6 +196,9 @@ def test_a_wrong_secret(fake: FakeBedrock, monkeypatch: pytest.MonkeyPatch) -> N
 def test_no_credentials(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AWS_ACCESS_KEY_ID")
     monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(ConfigError, match="AWS_ACCESS_KEY_ID"):
+        Bedrock().settle(MODEL)
+    assert Bedrock().settle(msgspec.structs.replace(MODEL, key="env:X")).region == "eu-central-1"
     with pytest.raises(ProviderRefused, match="AWS_ACCESS_KEY_ID"):
         AwsSigner(MODEL).headers(Bedrock().generate(hi(), MODEL))
 
