@@ -88,12 +88,20 @@ def _source(spec: ModelSpec) -> Any:
         return spec.sha256
     if spec.runtime == "remote":
         return spec.path
-    stamps = [stamp for path in (spec.path, *_texts(spec.options)) for stamp in _stamps(path)]
-    return (spec.path, stamps) if stamps else (spec.path, _PROCESS)
+    own = _stamps(spec.path)
+    beside = [stamp for path in _beside(spec.options) for stamp in _stamps(path)]
+    return (spec.path, own, beside) if own else (spec.path, _PROCESS)
+
+
+def _beside(options: dict[str, Any]) -> Iterator[str]:
+    """Files that a model's options name, as a tokenizer's or an adapter's; folders hold more than the model's own."""
+    for text in _texts(options):
+        if not text.startswith("/") or not Path(text).is_dir():
+            yield text
 
 
 def _texts(value: Any) -> Iterator[str]:
-    """Every text in plain data: some are paths of files, as a tokenizer's or an adapter's."""
+    """Every text in plain data."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
@@ -105,12 +113,13 @@ def _texts(value: Any) -> Iterator[str]:
 
 
 def _stamps(path: str) -> list[tuple[str, int, int]]:
+    """Name, size and time of a file, or of the files in a folder."""
     file = Path(path.partition(":")[0]) if path else None
     if file is None or not file.is_absolute():
         return []
     try:
         files = sorted(file.iterdir()) if file.is_dir() else [file]
-        stats = [(each.name, each.stat()) for each in files]
+        stats = [(each.name, each.stat()) for each in files if each.is_file()]
     except (OSError, ValueError):
         return []
     return [(name, stat.st_size, stat.st_mtime_ns) for name, stat in stats]

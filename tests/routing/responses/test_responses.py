@@ -326,6 +326,10 @@ def test_a_file_without_a_digest_is_known_by_size_and_time(tmp_path: Any) -> Non
     assert key(path=str(tmp_path)) != first
     tokenizer = key(path=str(file), options={"tokenizer": str(file)})
     assert tokenizer != key(path=str(file), options={"tokenizer": "elsewhere"})
+    folder = key(path=str(file), options={"import_from": str(tmp_path)})
+    (tmp_path / "__pycache__").mkdir()
+    (tmp_path / "notes.txt").write_text("beside the model")
+    assert key(path=str(file), options={"import_from": str(tmp_path)}) == folder
     file.write_bytes(b"another")
     assert key(path=str(file)) != first
     assert key(path="module:attribute") == key(path="module:attribute"), "within one process"

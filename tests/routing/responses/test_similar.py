@@ -11,13 +11,13 @@ import msgspec
 import numpy as np
 import pytest
 
-from penstock.core.errors import ConfigError, Overloaded, WorkerLost
+from penstock.core.errors import Overloaded, WorkerLost
 from penstock.core.generation import Generation, Message, Tool
 from penstock.core.reply import Reply
 from penstock.core.request import Request
 from penstock.core.signature import Signature, TensorSpec
-from penstock.routing.responses.assembly import responses_of
 from penstock.routing.responses.embedding import Embedder
+from penstock.routing.responses.responses import Responses
 from penstock.routing.responses.similar import LONGEST, Question, Similar, Vector, asked, telling, without
 from penstock.routing.settings import ResponseCacheSettings, RouteSettings
 from penstock.scheduling.fleet import Fleet
@@ -214,8 +214,7 @@ def test_a_served_model_embeds(embedder: tiny.Tiny) -> None:
             settings = RouteSettings(
                 models=("small", "large"), cache=ResponseCacheSettings(similarity=0.999, embedder="tiny")
             )
-            cache = responses_of("route", settings, fleet, fleet)
-            assert cache is not None
+            cache = Responses("route", settings, fleet, similar=Similar(Embedder(fleet, fleet, "tiny"), 0.999))
             computing = AtOnce()
             await cache.answer(asks(question("the quick brown fox")), computing)
             reply = await cache.answer(asks(question("The quick BROWN fox")), computing)
@@ -256,20 +255,3 @@ def test_an_embedder_that_is_not_there_fails_nobody(embedder: tiny.Tiny) -> None
     fleet.add(embedder.spec, DeploymentSettings())
     assert run(Embedder(AtOnce(), fleet, "tiny")(asks(), "x")) is None, "it has not loaded yet"
     assert run(Embedder(AtOnce(), fleet, "other")(asks(), "x")) is None
-
-
-@pytest.mark.parametrize(
-    ("settings", "says"),
-    [
-        ({"fallback": ("cached",)}, "give the route a cache"),
-        ({"cache": ResponseCacheSettings(similarity=0.9)}, "needs cache.embedder"),
-        ({"cache": ResponseCacheSettings(embedder="tiny")}, "does nothing without"),
-    ],
-)
-def test_settings_that_need_others_say_so(settings: dict[str, Any], says: str) -> None:
-    with pytest.raises(ConfigError, match=says):
-        responses_of("r", RouteSettings(models=("small",), **settings), Served(), AtOnce())
-
-
-def test_a_route_without_a_cache_has_none() -> None:
-    assert responses_of("r", RouteSettings(models=("small",)), Served(), AtOnce()) is None
