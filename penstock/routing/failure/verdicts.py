@@ -7,12 +7,14 @@ from enum import StrEnum
 from penstock.core.errors import (
     BadInput,
     Cancelled,
+    ContentFiltered,
     ContextExceeded,
     CrashLooping,
     DeadlineExceeded,
     Draining,
     Forbidden,
     Loading,
+    NotOffered,
     Overloaded,
     PenstockError,
     ProviderFailed,
@@ -38,7 +40,7 @@ class Verdict(StrEnum):
 _FINAL = (BadInput, Cancelled, DeadlineExceeded, RequestRefused, Unauthenticated, Forbidden, UnknownModel)
 _AGAIN = (ProviderFailed, Unavailable)
 _BUSY = (Overloaded, Loading, Unloaded, Draining)
-_HERE_ONLY = (ContextExceeded, Unsupported, QuotaExceeded, CrashLooping, *_BUSY)
+_HERE_ONLY = (ContextExceeded, NotOffered, ContentFiltered, Unsupported, QuotaExceeded, CrashLooping, *_BUSY)
 _INNOCENT = (*_FINAL, *_BUSY, Unsupported)
 
 
