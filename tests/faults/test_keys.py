@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import sqlite3
 import subprocess
 import sys
 from collections.abc import Iterator
@@ -56,6 +57,13 @@ class Locked:
     def predict(self, value: float, model: str = "moody", key: str = "") -> Answer:
         """One row."""
         return self.ask("POST", f"/models/{model}/predict", {"inputs": [value]}, key)
+
+    def comments(self) -> list[str]:
+        """What the ledger has of feedback."""
+        with sqlite3.connect(self.folder / "penstock.db") as connection:
+            found = [comment for (comment,) in connection.execute("SELECT comment FROM penstock_feedback")]
+        connection.close()
+        return found
 
     def is_well(self) -> None:
         """Asserts a normal answer to a normal request, and that the keys are as they were."""
@@ -315,7 +323,12 @@ def test_no_key_is_told(locked: Locked) -> None:
         said += [locked.predict(1.0, "no-such-model", key=key).body, locked.ask("GET", "/nowhere", key=key).body]
         said += [locked.ask("POST", "/v1/chat/completions", {"model": key}, key=key).headers["x-request-id"].encode()]
         said += [locked.server.ask("GET", "/models", headers={"x-api-key": key, "api-key": key}).body]
+        told = {"request": f"r{len(said)}", "score": 0.5, "comment": f"my key is {key}"}
+        assert locked.ask("POST", "/v1/feedback", told).status < 300
+        # Who writes a key where a name belongs hears it back; nobody else does.
+        assert locked.predict(1.0, key).status == 404
     said += [locked.ask("GET", path).body for path in ("/metrics", "/models", "/openapi.json", "/docs", "/v1/models")]
+    eventually(lambda: len(locked.comments()) == 4, "the ledger must have what was said")
     said += [file.read_bytes() for file in locked.folder.iterdir()]
     said += [locked.server.log().encode()]
     told = b"".join(said)
