@@ -40,7 +40,8 @@ class Request:
     decides). `outputs` are the wanted output names in order (None: all). `deadline` is a moment on
     the server's clock. `priority` 0 is the most urgent. `tenant`: who pays, for fair shares and limits; `principal`:
     the key's owner and what the key allows; `weight`: its share where tenants wait in one line, against 1 of others.
-    `hints` are wishes that policies may read.
+    `hints` are wishes that policies may read. `whole`: the answer goes out in one piece, so nothing of it has reached
+    the caller before its end.
     """
 
     id: str
@@ -54,6 +55,7 @@ class Request:
     hints: Hints | None = None
     principal: Principal = ANYBODY
     weight: float = 1.0
+    whole: bool = False
 
 
 class Handler(Protocol):

@@ -24,8 +24,10 @@ def request_of(
     priority: int = DEFAULT_LEVEL,
     *,
     named: str = "",
+    whole: bool = False,
 ) -> Request:
-    """The request. `named`: what its sender calls the model, where that is not its name.
+    """The request. `named`: what its sender calls the model, where that is not its name; `whole`: its answer goes out
+    in one piece.
 
     Raises `Forbidden` when the sender's key is not for the model, `BadInput` for a wish that cannot be read.
     """
@@ -43,6 +45,7 @@ def request_of(
         tenant_of(http),
         hints_of(http.headers),
         principal,
+        whole=whole,
     )
 
 

@@ -21,7 +21,8 @@ class Attempt:
     """`reply`: what the caller gets. Nothing is asked again once an event of it went out.
 
     `patience_s`: how long one target may take to its first word while others are left; `hedge_s`: after how long
-    without one the next is asked beside it; `heard`: gets what is said.
+    without one the next is asked beside it; `heard`: gets what is said; `whole`: nothing goes out before
+    the end, so that also an answer that breaks in the middle can be given by somebody else.
     """
 
     def __init__(
@@ -36,6 +37,7 @@ class Attempt:
         patience_s: float | None = None,
         hedge_s: float | None = None,
         heard: list[Any] | None = None,
+        whole: bool = False,
     ):
         self.id = id
         self.reply = Reply(meta, self._close)
@@ -46,6 +48,7 @@ class Attempt:
         self._patience_s = patience_s
         self._hedge_s = hedge_s
         self._heard = heard
+        self._kept: list[Any] | None = [] if whole else None
         self._inner: Reply | None = None
         self._began = False
         self._task: asyncio.Task[None] | None = None
@@ -97,13 +100,8 @@ class Attempt:
         """Hands events on; at the end, the outcome, or the request to somebody else."""
         if inner is not self._inner:
             return
-        events = inner.take()
-        if events and not self._began:
-            self._begin(inner)
-        if self._heard is not None:
-            self._heard.extend(events)
-        for event in events:
-            self.reply.emit(event)
+        if events := inner.take():
+            self._pass_on(inner, events)
         if self.reply.done:
             return
         if inner.outcome is None:
@@ -111,6 +109,21 @@ class Attempt:
         else:
             self._inner = None
             self._ended(inner, inner.outcome)
+
+    def _pass_on(self, inner: Reply, events: list[Any]) -> None:
+        if self._kept is not None:
+            self._rest()
+            self._kept += events
+            return
+        if not self._began:
+            self._begin(inner)
+        self._say(events)
+
+    def _say(self, events: list[Any]) -> None:
+        if self._heard is not None:
+            self._heard.extend(events)
+        for event in events:
+            self.reply.emit(event)
 
     def _begin(self, inner: Reply) -> None:
         self._began = True
@@ -121,9 +134,13 @@ class Attempt:
     def _ended(self, inner: Reply, outcome: Outcome) -> None:
         self._rest()
         self._adopt(inner.meta)
+        if not isinstance(outcome, PenstockError):
+            self._say(self._kept or [])
         if self._began or not isinstance(outcome, PenstockError):
             self._end(outcome)
             return
+        if self._kept is not None:
+            self._kept = []
         step = self._chain.failed(outcome, self._clock())
         if isinstance(step, GiveUp):
             self._end(step.error)

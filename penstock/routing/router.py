@@ -78,6 +78,7 @@ class Router:
             patience_s=route.patience_s(way),
             hedge_s=None if settings.hedge_ms is None else settings.hedge_ms / 1000,
             heard=heard,
+            whole=request.whole,
         )
         return await self._started(attempt)
 

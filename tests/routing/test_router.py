@@ -305,3 +305,9 @@ def test_one_deadline_for_the_whole_chain() -> None:
     with pytest.raises(DeadlineExceeded):
         run(ask(made))
     assert sum(backend.asked for backend in backends) <= 2
+
+
+def test_an_answer_that_goes_out_whole_may_break_in_the_middle() -> None:
+    made = router(Backend("a", ["half an ", DOWN]), Backend("b", ["from b"]))
+    text, reply = run(ask(made, whole=True))
+    assert (text, reply.meta.model, reply.meta.tries) == ("from b", "b", 3)

@@ -62,7 +62,10 @@ class Anthropic:
 
     async def _asked(self, http: HttpRequest, message: CountRequest, generation: Generation) -> Reply:
         timeout_ms, priority = message.timeout_ms, message.priority
-        return await self._asker.ask(http, message.model, generation, timeout_ms=timeout_ms, priority=priority)
+        whole = not getattr(message, "stream", False)
+        return await self._asker.ask(
+            http, message.model, generation, timeout_ms=timeout_ms, priority=priority, whole=whole
+        )
 
 
 async def _chunks(reply: Reply, writer: Writer, request_id: str) -> AsyncGenerator[bytes, None]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from msgspec.structs import replace
 
@@ -49,12 +49,14 @@ class Asker:
         *,
         timeout_ms: float | None = None,
         priority: int | None = None,
+        whole: bool = False,
     ) -> Reply:
-        """The reply, once it has begun; an error before its first event is raised, so that it has a status.
+        """The reply, once it has begun; an error before its first event is raised, so that it has a status. `whole`: it
+        goes out in one piece.
 
         Raises `UnknownModel`, `BadInput` for a model that does something else, and whatever the path raises.
         """
-        reply = await self.begin(http, model, generation, timeout_ms=timeout_ms, priority=priority)
+        reply = await self.begin(http, model, generation, timeout_ms=timeout_ms, priority=priority, whole=whole)
         await reply.began()
         return reply
 
@@ -66,12 +68,15 @@ class Asker:
         *,
         timeout_ms: float | None = None,
         priority: int | None = None,
+        whole: bool = False,
     ) -> Several:
         """The replies to requests that belong together, once the first has begun: all are accepted, or none."""
         replies: list[Reply] = []
         try:
             for generation in generations:
-                replies.append(await self.begin(http, model, generation, timeout_ms=timeout_ms, priority=priority))
+                replies.append(
+                    await self.begin(http, model, generation, timeout_ms=timeout_ms, priority=priority, whole=whole)
+                )
             await replies[0].began()
         except BaseException:
             for reply in replies:
@@ -87,6 +92,7 @@ class Asker:
         *,
         timeout_ms: float | None = None,
         priority: int | None = None,
+        whole: bool = False,
     ) -> Reply:
         """Like `ask`, but does not wait for the first event: for several requests that belong together."""
         found = self.generates(http, model)
@@ -94,7 +100,7 @@ class Asker:
             generation = replace(generation, adapter=found.adapter)
         deadline, level = deadline_of(timeout_ms, self._clock), priority_of(priority)
         return await self._handler(
-            request_of(http, found.name, generation, deadline=deadline, priority=level, named=model)
+            request_of(http, found.name, generation, deadline=deadline, priority=level, named=model, whole=whole)
         )
 
     def generates(self, http: HttpRequest, model: str) -> Named:

@@ -7,7 +7,14 @@ from typing import Any
 
 import msgspec
 
-from penstock.core.errors import MethodNotAllowed, PenstockError, QuotaExceeded, Unauthenticated, UnknownModel
+from penstock.core.errors import (
+    BudgetSpent,
+    MethodNotAllowed,
+    PenstockError,
+    QuotaExceeded,
+    Unauthenticated,
+    UnknownModel,
+)
 from penstock.protocols.http.message import Headers, HttpResponse
 from penstock.protocols.quotas import quota_headers
 
@@ -15,7 +22,11 @@ OPENAI_TYPES: Mapping[int, str] = {401: "authentication_error", 403: "permission
 """What OpenAI's API calls the kind of an error, by status; below 500 it is else `OPENAI_OTHER`."""
 OPENAI_OTHER = "invalid_request_error"
 OPENAI_OURS = "server_error"
-OPENAI_CODES: Mapping[str, str] = {UnknownModel.code: "model_not_found"}
+OPENAI_CODES: Mapping[str, str] = {
+    UnknownModel.code: "model_not_found",
+    QuotaExceeded.code: "rate_limit_exceeded",
+    BudgetSpent.code: "insufficient_quota",
+}
 """Our codes that OpenAI's API has a name of its own for."""
 ANTHROPIC_TYPES: Mapping[int, str] = {
     401: "authentication_error",
@@ -79,7 +90,7 @@ def anthropic_error(error: PenstockError, request_id: str) -> dict[str, Any]:
 
 def _no_retry(error: PenstockError) -> Headers:
     """Clients of both vendors send again after these statuses unless they are told not to."""
-    if error.may_retry or (error.status < 500 and error.status != 409):
+    if error.may_retry or (error.status < 500 and error.status not in (409, 429)):
         return []
     return [(b"x-should-retry", b"false")]
 

@@ -97,7 +97,12 @@ class OllamaText:
 
     async def _answer(self, http: HttpRequest, message: Asked, generation: Generation, shape: Shape) -> HttpResponse:
         reply = await self._asker.ask(
-            http, message.model, generation, timeout_ms=message.timeout_ms, priority=message.priority
+            http,
+            message.model,
+            generation,
+            timeout_ms=message.timeout_ms,
+            priority=message.priority,
+            whole=message.stream is False,
         )
         writer = Writer(message.model, shape, reply.meta, self._clock, http.id)
         if message.stream is not False:

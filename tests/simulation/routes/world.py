@@ -276,7 +276,8 @@ class World:
         self._open.add(id)
         ends: list[Any] = []
         try:
-            reply = await self.router(Request(id, "route", TEXT, deadline=deadline, hints=hints))
+            whole = rng.random() < 0.3
+            reply = await self.router(Request(id, "route", TEXT, deadline=deadline, hints=hints, whole=whole))
         except PenstockError as error:
             self._failed(id, error)
             return

@@ -34,7 +34,12 @@ class Chat:
         else:
             message, generation = read_chat(http.body)
         asked = self._asker.ask(
-            http, message.model, generation, timeout_ms=message.timeout_ms, priority=message.priority
+            http,
+            message.model,
+            generation,
+            timeout_ms=message.timeout_ms,
+            priority=message.priority,
+            whole=not message.stream,
         )
         reply = await asked
         if message.stream:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import msgspec
 
 from penstock.core.errors import BadInput
@@ -45,11 +47,12 @@ class Completions:
         return HttpResponse(200, body, headers=generation_headers(reply.meta))
 
     async def _asked(self, http: HttpRequest, message: CompletionRequest, generations: list[Generation]) -> Source:
-        model, timeout_ms, priority = message.model, message.timeout_ms, message.priority
+        model, whole = message.model, not message.stream
+        wishes: dict[str, Any] = {"timeout_ms": message.timeout_ms, "priority": message.priority, "whole": whole}
         try:
             if len(generations) > 1:
-                return await self._asker.ask_all(http, model, generations, timeout_ms=timeout_ms, priority=priority)
-            return await self._asker.ask(http, model, generations[0], timeout_ms=timeout_ms, priority=priority)
+                return await self._asker.ask_all(http, model, generations, **wishes)
+            return await self._asker.ask(http, model, generations[0], **wishes)
         except BadInput as error:
             # What chats ask for in two fields is one here.
             error.param = "logprobs" if error.param == "top_logprobs" else error.param

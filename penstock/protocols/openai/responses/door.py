@@ -39,7 +39,9 @@ class Responses:
         else:
             message, generation = read_responses(http.body)
         timeout_ms, priority = message.timeout_ms, message.priority
-        reply = await self._asker.ask(http, message.model, generation, timeout_ms=timeout_ms, priority=priority)
+        reply = await self._asker.ask(
+            http, message.model, generation, timeout_ms=timeout_ms, priority=priority, whole=not message.stream
+        )
         growing = Growing(message, generation.tool_choice)
         if message.stream:
             return streamed(reply, typed_stream(reply, growing, http.id), generation_headers(reply.meta))
