@@ -95,6 +95,7 @@ class Hearing:
     def _over(self, outcome: Generated | PenstockError) -> bool:
         if isinstance(outcome, Generated):
             self._begin()
+        if self._told or isinstance(outcome, Generated):
             self._time()
         self.outcome = outcome
         self._job.end(outcome)
