@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from functools import lru_cache
 from typing import Any
 
 from penstock.core.reply import Meta
@@ -69,5 +70,6 @@ def dollars(cost: float) -> str:
     return f"{cost:.9f}".rstrip("0").rstrip(".")
 
 
+@lru_cache(1024)
 def _plain(text: str) -> bytes:
     return _UNPRINTABLE.sub(b"?", text.encode())

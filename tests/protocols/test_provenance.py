@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from penstock.core.clock import system_clock
-from penstock.core.errors import QuotaExceeded
+from penstock.core.errors import BudgetSpent, QuotaExceeded
 from penstock.core.generation import Generated, Started, Stopped, Text, Usage
 from penstock.core.ledger import Entry, Feedback
 from penstock.core.quota import Quota
@@ -265,6 +265,16 @@ def test_refusals_and_answers_say_it() -> None:
     assert (refused.status, header(refused, "retry-after")) == (429, "3")
     assert header(refused, "ratelimit") == '"requests";r=59;t=1, "budget-day";r=1.234;t=3601'
     assert of(provenance(meta_of(quotas=QUOTAS)))["x-ratelimit-remaining-requests"] == "59"
+
+
+def test_who_has_spent_all_is_told_not_to_ask_again() -> None:
+    spent = BudgetSpent("the budget for this day is used up", retry_after_s=3600.0)
+    for path in (b"/v1/chat/completions", b"/v1/messages"):
+        refused = error_response(spent, "id", path)
+        assert (refused.status, header(refused, "x-should-retry")) == (429, "false")
+        assert header(error_response(QuotaExceeded("wait"), "id", path), "x-should-retry") is None
+    told = json.loads(body(error_response(spent, "id", b"/v1/chat/completions")))["error"]
+    assert (told["type"], told["code"]) == ("rate_limit_error", "insufficient_quota")
 
 
 # --- feedback
