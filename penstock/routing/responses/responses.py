@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from dataclasses import dataclass, replace
 from functools import partial
-from typing import NamedTuple
 
 from penstock.core.clock import Clock, system_clock
 from penstock.core.errors import NotCached, PenstockError, Unavailable
@@ -13,13 +12,14 @@ from penstock.core.generation import Generation
 from penstock.core.model import Models
 from penstock.core.reply import Meta, Reply
 from penstock.core.request import Hints, Request
+from penstock.routing.responses.answers import Answers, Kept
 from penstock.routing.responses.flight import Flight
 from penstock.routing.responses.flights import Flights
 from penstock.routing.responses.identity import Identity
 from penstock.routing.responses.keys import key_of, repeatable
 from penstock.routing.responses.member import Member, Start
-from penstock.routing.responses.memory import Entry, Memory
-from penstock.routing.responses.record import Record, packed, record_of, unpacked
+from penstock.routing.responses.memory import Memory
+from penstock.routing.responses.record import record_of
 from penstock.routing.responses.shared import Shared
 from penstock.routing.responses.similar import Similar, asked, without
 from penstock.routing.settings import ResponseCacheSettings, RouteSettings
@@ -40,13 +40,6 @@ class ResponseCounts:
     stale: int = 0
 
 
-class Kept(NamedTuple):
-    """An answer, and how old it is in seconds."""
-
-    record: Record
-    age_s: float
-
-
 class Responses:
     """`models`: who serves what; `shared`: answers that other servers keep too; `similar`: those to questions that
     mean the same. `clock` only grows; `wall` tells Unix time, which servers share."""
@@ -64,14 +57,13 @@ class Responses:
     ):
         self.name = name
         self.settings = settings.cache or ResponseCacheSettings()
-        self.memory = Memory(int(self.settings.max_mb * 2**20))
         self.counts = ResponseCounts()
         self._identity = Identity(name, settings, models)
         self._own = {target.partition("@")[0] for target in settings.models}
         self._stale = CACHED in (*settings.fallback, *(settings.ladder.steps if settings.ladder else ()))
         self._timeout_s = None if settings.timeout_ms is None else settings.timeout_ms / 1000
         self._life_s = self.settings.ttl_s + (self.settings.stale_s if self._stale else 0.0)
-        self._shared = shared
+        self._answers = Answers(Memory(int(self.settings.max_mb * 2**20)), shared, self._life_s, clock, wall)
         self._similar = similar
         self._clock = clock
         self._wall = wall
@@ -86,15 +78,10 @@ class Responses:
         hints = request.hints or _NOTHING
         key = self.key(request, floor)
         reads = key is not None and self.fresh(request) and not hints.no_cache and hints.max_age_s != 0
-        if key is not None and reads and (kept := self.find(key, hints.max_age_s)) is not None:
+        if key is not None and reads and (kept := self._answers.here(key, self._oldest(hints))) is not None:
             return self._hit(kept)
-        if hints.cached_only:
-            return await self._kept_only(key if reads else None, hints)
-        if key is None:
-            return await start(request)
-        if hints.no_store:
-            kept = await self._elsewhere(key, hints.max_age_s) if reads else None
-            return await start(request) if kept is None else self._hit(kept)
+        if key is None or hints.cached_only or hints.no_store:
+            return await self._alone(key if reads else None, request, start, hints)
         member = Member(request, start, self._until(request))
         if not reads:
             return await self._flights.lead(key, member, alone=True)
@@ -110,40 +97,27 @@ class Responses:
         """Whether a kept answer is as good as a new one. Others are kept only where "cached" is a fallback."""
         return self.settings.random or repeatable(request)
 
-    def find(self, key: bytes, max_age_s: float | None = None, *, stale: bool = False) -> Kept | None:
-        """The answer in this process's memory that is not older than asked for, or than the settings allow."""
-        now = self._clock()
-        entry = self.memory.find(key, now)
-        if entry is None or (age := max(0.0, now - entry.at)) > self._oldest(max_age_s, stale):
-            return None
-        record = unpacked(key, entry.data)
-        return None if record is None else Kept(record, age)
-
     async def stale(self, request: Request, floor: float = 0.0) -> Reply:
         """The answer that a fallback or a ladder calls "cached": also one that is older than it should be. Raises
         `Unavailable` when there is none."""
         hints = request.hints or _NOTHING
         key = None if hints.no_cache else self.key(request, floor)
-        kept = None
-        if key is not None:
-            kept = self.find(key, hints.max_age_s, stale=True)
-            kept = kept or await self._elsewhere(key, hints.max_age_s, stale=True)
+        oldest = self._oldest(hints, stale=True)
+        kept = None if key is None else self._answers.here(key, oldest) or await self._answers.elsewhere(key, oldest)
         if kept is None:
             raise Unavailable("no model answers now, and no older answer to this request is kept")
         self.counts.stale += 1
         return self._given(kept, "an older answer")
 
-    def keep(self, key: bytes, record: Record) -> None:
-        """Keeps an answer here, and for other servers."""
-        now, data = self._clock(), packed(key, record)
-        self.memory.keep(key, Entry(data, now, now + self._life_s))
-        if self._shared is not None:
-            self._shared.keep(key, data, self._life_s)
+    @property
+    def memory(self) -> Memory:
+        """The answers in this process."""
+        return self._answers.memory
 
     @property
     def away(self) -> bool:
         """Whether what servers share does not answer at present."""
-        return self._shared is not None and self._shared.away
+        return self._answers.shared is not None and self._answers.shared.away
 
     @property
     def under_way(self) -> int:
@@ -157,27 +131,16 @@ class Responses:
             self.counts.shared += 1
             return member.reply
         self.counts.misses += 1
-        further = self._shared is not None or self._similar is not None
+        further = self._answers.shared is not None or self._similar is not None
         return await self._flights.lead(key, member, partial(self._look, member.request, floor) if further else None)
 
     async def _look(self, request: Request, floor: float, flight: Flight) -> Reply | None:
         """The answer that another server keeps, or the one to a similar question."""
-        oldest = (request.hints or _NOTHING).max_age_s
-        kept = await self._elsewhere(flight.key, oldest)
+        kept = await self._answers.elsewhere(flight.key, self._oldest(request.hints))
         if kept is None:
             return await self._alike(request, floor, flight)
         self.counts.misses -= 1
         return self._hit(kept)
-
-    async def _elsewhere(self, key: bytes, max_age_s: float | None, *, stale: bool = False) -> Kept | None:
-        """The answer that another server keeps; it is kept here from now on."""
-        data = None if self._shared is None else await self._shared.find(key)
-        record = None if data is None else unpacked(key, data)
-        if data is None or record is None or not record.sound():
-            return None
-        age, now = max(0.0, self._wall() - record.at), self._clock()
-        self.memory.keep(key, Entry(data, now - age, now - age + self._life_s))
-        return Kept(record, age) if age <= self._oldest(max_age_s, stale) else None
 
     async def _alike(self, request: Request, floor: float, flight: Flight) -> Reply | None:
         """The answer to a question that means the same. The question is noted for those that come."""
@@ -187,33 +150,35 @@ class Responses:
         context = self.key(replace(request, payload=without(payload)), floor)
         flight.question = None if context is None else await similar.question(request, context, text)
         while flight.question is not None and (match := similar.nearest(flight.question)) is not None:
-            kept = self.find(match.key, (request.hints or _NOTHING).max_age_s)
+            kept = self._answers.here(match.key, self._oldest(request.hints))
             if kept is not None:
                 self.counts.misses -= 1
                 self.counts.hits += 1
                 self.counts.similar += 1
                 return self._given(kept, f"the answer to a similar question, cosine {match.cosine:.3f}")
-            if self.memory.find(match.key, self._clock()) is not None:
+            if self._answers.knows(match.key):
                 break
             similar.forget(match.key)
         return None
 
-    async def _kept_only(self, key: bytes | None, hints: Hints) -> Reply:
-        kept = None if key is None else await self._elsewhere(key, hints.max_age_s)
-        if kept is None:
+    async def _alone(self, key: bytes | None, request: Request, start: Start, hints: Hints) -> Reply:
+        """A request that is neither kept nor shared: another server may still keep its answer."""
+        kept = None if key is None else await self._answers.elsewhere(key, self._oldest(hints))
+        if kept is not None:
+            return self._hit(kept)
+        if hints.cached_only:
             raise NotCached("no answer to this request is kept; ask without Cache-Control: only-if-cached")
-        return self._hit(kept)
+        return await start(request)
 
     def _answered(self, flight: Flight, inner: Reply) -> None:
         """An answer was computed. It is kept if it is a full one, by a model of the route itself: what a fallback said
         in an hour of need should not outlive it."""
         meta, outcome = inner.meta, inner.outcome
-        hints = flight.owner.request.hints or _NOTHING
-        if meta.cache == "hit" or meta.degraded or meta.model not in self._own or hints.no_store:
+        if meta.cache == "hit" or meta.degraded or meta.model not in self._own:
             return
         if outcome is None or isinstance(outcome, PenstockError):
             return
-        self.keep(flight.key, record_of(self._wall(), meta, flight.events, outcome))
+        self._answers.keep(flight.key, record_of(self._wall(), meta, flight.events, outcome))
         if self._similar is not None and flight.question is not None:
             self._similar.add(flight.key, flight.question)
 
@@ -228,9 +193,10 @@ class Responses:
         meta.route, meta.why, meta.age_s, meta.tries = self.name, why, kept.age_s, 0
         return kept.record.give(meta)
 
-    def _oldest(self, max_age_s: float | None, stale: bool) -> float:
+    def _oldest(self, hints: Hints | None, *, stale: bool = False) -> float:
+        """How old an answer may be, by the settings and the caller, in seconds."""
         ours = self._life_s if stale else self.settings.ttl_s
-        return ours if max_age_s is None else min(max_age_s, ours)
+        return ours if hints is None or hints.max_age_s is None else min(hints.max_age_s, ours)
 
     def _until(self, request: Request) -> float:
         if self._timeout_s is None:
