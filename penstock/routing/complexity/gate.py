@@ -1,0 +1,71 @@
+"""Does the estimator know this kind of text? What it does not know goes to the strong model."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterator, Sequence
+
+from penstock.routing.complexity import words as vocabulary
+from penstock.routing.complexity.features import FEATURES
+from penstock.routing.complexity.language import Language
+from penstock.routing.complexity.parts import Question, words
+
+LEAST_WORDS = 3
+LONGEST = 8000
+"""Characters."""
+_POLITE = re.compile(
+    r"^(?:(?:hi|hello|hey|please|kindly|ok|okay|now|so)\b[ ,.!]*"
+    r"|(?:can|could|would|will) you\b[ ,]*"
+    r"|i(?: would|'d)? (?:want|need|like)(?: you)? to\b[ ,]*"
+    r"|help me(?: to)?\b[ ,]*)+"
+)
+_FENCE = re.compile(r"```|</\w+>|^[ \t]*select\b[^\n]{1,80}\bfrom\b", re.MULTILINE | re.IGNORECASE)
+_CODE_LINE = re.compile(
+    r"^[ \t]*(?:def|class|import|from|function|const|let|var|public|private|return|for|while|if)\b[^\n?]*[;:{(][ \t]*$"
+    r"|[;{}][ \t]*$",
+    re.MULTILINE,
+)
+_SENTENCE = re.compile(r"[.!?:;]\s+|\n+|, ")
+
+
+def reasons(
+    question: Question, row: Sequence[float], bounds: Sequence[Sequence[float]], language: Language
+) -> Iterator[str]:
+    """All that makes the text no question of a known kind, in a few words each.
+
+    `row`: its features; `bounds`: the least and the greatest value of each that was seen in training.
+    """
+    stem = question.stem
+    if question.length > LONGEST:
+        yield "longer than any known question"
+    if len(question.words) < LEAST_WORDS:
+        yield "too short to judge"
+    if _FENCE.search(stem) or len(_CODE_LINE.findall(stem)) >= 2:
+        yield "holds code"
+    if not language.knows(stem):
+        yield "reads like no known question (another language, or no words)"
+    if why := form(question):
+        yield why
+    yield from _beyond(row, bounds)
+
+
+def form(question: Question) -> str:
+    """Why the text asks for no single right answer, as far as its form says; "" where it seems to."""
+    if question.options:
+        return ""
+    opening = words(_POLITE.sub("", question.stem.lower().lstrip()))
+    if opening and opening[0] in vocabulary.MAKE:
+        return f"asks for something to be made ({opening[0]})"
+    if "?" in question.stem or "__" in question.stem:
+        return ""
+    begins = [opening[:1], *(words(sentence)[:1] for sentence in _SENTENCE.split(question.stem))]
+    asks = any(word and word[0] in vocabulary.WORK | vocabulary.QUESTION for word in begins)
+    return "" if asks else "is no question"
+
+
+def _beyond(row: Sequence[float], bounds: Sequence[Sequence[float]]) -> Iterator[str]:
+    for feature, value, (low, high) in zip(FEATURES, row, bounds, strict=True):
+        slack = 0.1 * (high - low)
+        if not math.isnan(value) and not low - slack <= value <= high + slack:
+            yield f"is beyond what is known in {feature.name.replace('_', ' ')}"
