@@ -124,7 +124,7 @@ class GeminiReader(Reading):
             raise filtered(NAME, wire.prompt_feedback.block_reason)
         if wire.usage_metadata is not None:
             self._usage = _usage(wire.usage_metadata)
-        if not self._began:
+        if not self._opened:
             yield Started(self._usage.prompt_tokens, self._usage.cached_tokens)
         for candidate in wire.candidates:
             yield from self._candidate(candidate)

@@ -16,12 +16,12 @@ News = Event | Generated | PenstockError
 
 class Reading:
     """One reply. A provider's class gives `_read` and `_rest`; whatever they raise ends the reply. After its end
-    nothing more is said; a `Started` is first in any case."""
+    nothing more is said; one `Started` is first in any case."""
 
     provider = "the provider"
 
     def __init__(self) -> None:
-        self._done = self._began = False
+        self._done = self._opened = False
 
     def feed(self, message: bytes, event: str = "") -> Sequence[News]:
         """What one message says."""
@@ -49,9 +49,11 @@ class Reading:
             return taken
         try:
             for item in news:
-                if not self._began and not isinstance(item, Started | PenstockError):
+                if isinstance(item, Started) and self._opened:
+                    continue
+                if not self._opened and not isinstance(item, Started | PenstockError):
                     taken.append(Started(0))
-                self._began = True
+                self._opened = True
                 taken.append(item)
                 self._done = isinstance(item, Generated | PenstockError)
                 if self._done:
