@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from importlib.metadata import version
+from itertools import chain
 from pathlib import Path
+
+from prometheus_client.core import Metric
 
 from penstock.admission.concurrency import AdaptiveConcurrency
 from penstock.admission.gate import Gate
@@ -39,6 +42,7 @@ from penstock.routing.names import Names
 from penstock.runtimes.contract import Engine, Runtime
 from penstock.scheduling.fleet import Fleet
 from penstock.scheduling.settings import DeploymentSettings
+from penstock.telemetry import answers
 from penstock.telemetry.logs import logger
 from penstock.telemetry.metrics import MetricsPage
 from penstock.telemetry.routes import RouteMetrics
@@ -81,7 +85,7 @@ class App:
 
     def _protocols(self, hosts: list[str] | None) -> HttpApp:
         routes, settings, release = Routes(), self.config.http, version("penstock")
-        more = RouteMetrics(self.books.ledger, self.router, self.accounts, self.books.writer)
+        more = self._route_metrics()
         metrics = MetricsPage(self.fleet.all, lambda: http.errors, self.items.scopes.counts, more)
         Predict(self.accounts, self.names, system_clock).mount(routes)
         OipRest(self.accounts, self.names, system_clock, release).mount(routes)
@@ -99,6 +103,11 @@ class App:
         FeedbackDoor(self.books.ledger if self.books.writer else None).mount(routes)
         http = HttpApp(routes, settings.limits, hosts=hosts, access_log=settings.access_log, guard=self.books.guard)
         return http
+
+    def _route_metrics(self) -> Callable[[], Iterable[Metric]]:
+        routes = RouteMetrics(self.books.ledger, self.router, self.accounts, self.books.writer)
+        caches = [route.responses for route in self.router.routes.values() if route.responses is not None]
+        return lambda: chain(routes(), answers.families(caches))
 
     def add(
         self, spec: ModelSpec, settings: DeploymentSettings, create: Callable[[str], Runtime | Engine] | None = None

@@ -161,6 +161,8 @@ class Attempt:
         for name in _TAKEN:
             setattr(own, name, getattr(inner, name))
         own.tries = chain.tries
+        if inner.cache == "hit":
+            own.cache, own.age_s, own.cost = inner.cache, inner.age_s, inner.cost
         if (error := chain.first_error) is not None and chain.target != chain.first:
             own.why = f"fallback: {chain.first} answered {error.code}"
         if own.degraded or chain.target in SPECIAL:

@@ -9,7 +9,7 @@ from functools import partial
 from typing import Any
 
 from penstock.core.clock import Clock, system_clock
-from penstock.core.errors import PenstockError
+from penstock.core.errors import NotCached, PenstockError
 from penstock.core.reply import Outcome, Reply
 from penstock.core.request import Handler, Request
 from penstock.routing.asker import Asker
@@ -17,6 +17,7 @@ from penstock.routing.attempt import Attempt
 from penstock.routing.failure.budget import RetryBudget
 from penstock.routing.failure.chain import Chain
 from penstock.routing.pool import Pool
+from penstock.routing.responses.responses import Responses
 from penstock.routing.route import Route
 from penstock.routing.signals import UNJUDGED, Sessions, session_of, signals_of
 from penstock.routing.watched import Asked
@@ -47,12 +48,19 @@ class Router:
     async def __call__(self, request: Request) -> Reply:
         """The reply of the first target that answers. Raises what they said when none takes it."""
         route = self.routes.get(request.model)
-        if route is None:
-            return await self._handler(request)
-        if route.responses is None:
-            return await self._routed(route, request)
-        floor = self.sessions.floor(session_of(request), self._clock(), route.settings.sticky_s)
-        return await route.responses.answer(request, partial(self._routed, route), floor)
+        if route is not None and route.responses is not None:
+            return await self._kept_or_routed(route, route.responses, request)
+        if request.hints is not None and request.hints.cached_only:
+            raise NotCached("no answers are kept under this name; ask without Cache-Control: only-if-cached")
+        return await (self._handler(request) if route is None else self._routed(route, request))
+
+    async def _kept_or_routed(self, route: Route, responses: Responses, request: Request) -> Reply:
+        session, now = session_of(request), self._clock()
+        floor = self.sessions.floor(session, now, route.settings.sticky_s)
+        reply = await responses.answer(request, partial(self._routed, route), floor)
+        if reply.meta.cache == "hit":
+            self.sessions.reached(session, route.quality(reply.meta), now)
+        return reply
 
     async def stop(self) -> None:
         """Gives up what nobody waits for."""
