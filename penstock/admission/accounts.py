@@ -22,7 +22,7 @@ from penstock.admission.limits.tenants import Spent, Tenant, Tenants
 from penstock.admission.settings import TenantSettings
 from penstock.core.clock import Clock, system_clock
 from penstock.core.errors import Cancelled, Internal, PenstockError
-from penstock.core.generation import Usage
+from penstock.core.generation import Generation, Usage
 from penstock.core.ledger import Ledger
 from penstock.core.quota import Quota
 from penstock.core.reply import Meta, Outcome, Reply
@@ -122,7 +122,8 @@ class Accounts:
         except BaseException as error:
             self._end(visit, Meta(), _outcome_of(error))
             raise
-        if visit.allowances:
+        # What is streamed has its headers before its end; what is not gets them then.
+        if visit.allowances and isinstance(request.payload, Generation):
             reply.meta.quotas = tightest(visit.allowances, self._now())
         reply.add_end_callback(partial(self._ended, visit))
         return reply

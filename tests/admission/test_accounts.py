@@ -266,8 +266,10 @@ def test_settings_are_refused_where_they_make_no_sense() -> None:
 
 def test_a_request_without_limits_costs_next_to_nothing() -> None:
     desk = Desk(lambda meta, request: 0.0)
-    request, count = rows(1), 2000
-    began = time.perf_counter()
-    for _ in range(count):
-        desk.ask(request).settle({})
-    assert (time.perf_counter() - began) / count < 100e-6
+    request, times = rows(1), []
+    for _ in range(20):
+        began = time.process_time()
+        for _ in range(200):
+            desk.ask(request).settle({})
+        times.append((time.process_time() - began) / 200)
+    assert min(times) < 100e-6
