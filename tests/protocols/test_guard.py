@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import gzip
 import json
+import re
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from penstock.core.principal import ANYBODY, VERBS
+from penstock.protocols import asking
 from penstock.protocols.http.message import HttpResponse
 from tests.protocols.doors import IRIS, Doors, body, header, view
 from tests.protocols.guards import Words, principal
@@ -310,3 +313,10 @@ def test_a_route_has_nothing_to_load() -> None:
     assert ask(server, "/api/generate", {"model": "assistant", "keep_alive": 0}).status == 400
     assert ask(server, "/api/generate", {"model": "assistant"}).status == 200
     assert server.lifecycle.asked == []
+
+
+def test_doors_have_one_way_to_the_path() -> None:
+    """Who makes a `Request` must say who asks, and be told whether he may; `request_of` does."""
+    folder = Path(asking.__file__).parent
+    makers = [file.name for file in folder.rglob("*.py") if re.search(r"(?<!\w)Request\(", file.read_text())]
+    assert makers == ["asking.py"]

@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import json
+import math
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from penstock.core.errors import BadInput
 from penstock.core.request import Hints
@@ -71,3 +74,25 @@ def test_requests_carry_them(path: str) -> None:
     assert refused.status == 400
     assert b"X-Penstock-Quality" in body(refused)
     assert len(server.echo.requests) == 1
+
+
+NAMES = [b"x-penstock-budget", b"x-penstock-quality", b"x-penstock-max-latency", b"x-penstock-session"]
+ALL = [*NAMES, b"x-penstock-pin", b"cache-control"]
+ODD = st.text('0123456789.eE+-, ="masxnocherdify\x00\xe9').map(lambda text: text.encode("latin-1"))
+
+
+@given(st.dictionaries(st.sampled_from(ALL), st.binary(max_size=40) | ODD))
+def test_whatever_is_sent_is_read_or_refused(headers: dict[bytes, bytes]) -> None:
+    hints, refusal = None, ""
+    try:
+        hints = hints_of(headers)
+    except BadInput as error:
+        refusal = error.message.lower()
+    assert not refusal or any(name.decode() in refusal for name in headers)
+    if hints is None:
+        return
+    assert hints.quality is None or 0 <= hints.quality <= 1
+    assert hints.max_latency_s is None or 0 < hints.max_latency_s < math.inf
+    assert hints.max_age_s is None or 0 <= hints.max_age_s < math.inf
+    assert hints.budget in (None, "standard", "premium") or 0 <= float(hints.budget or 0) < math.inf
+    assert all(text.isprintable() and " " not in text for text in (hints.session, hints.pin))
