@@ -7,6 +7,7 @@ from typing import Any
 
 from penstock.core.generation import Message
 from penstock.runtimes.remote.asking import arguments_of
+from penstock.runtimes.remote.calls import safe_id
 
 
 def messages(turns: Sequence[Sequence[Message]]) -> list[dict[str, Any]]:
@@ -24,9 +25,9 @@ def _message(turn: Sequence[Message]) -> dict[str, Any]:
 
 def _blocks(message: Message) -> Iterator[dict[str, Any]]:
     if message.role == "tool":
-        yield {"type": "tool_result", "tool_use_id": message.call_id, "content": message.content}
+        yield {"type": "tool_result", "tool_use_id": safe_id(message.call_id), "content": message.content}
         return
     if message.content:
         yield {"type": "text", "text": message.content}
     for call in message.calls:
-        yield {"type": "tool_use", "id": call.id, "name": call.name, "input": arguments_of(call.arguments)}
+        yield {"type": "tool_use", "id": safe_id(call.id), "name": call.name, "input": arguments_of(call.arguments)}

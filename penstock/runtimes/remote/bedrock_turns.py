@@ -7,6 +7,7 @@ from typing import Any
 
 from penstock.core.generation import Message
 from penstock.runtimes.remote.asking import arguments_of
+from penstock.runtimes.remote.calls import safe_id
 
 
 def messages(turns: Sequence[Sequence[Message]]) -> list[dict[str, Any]]:
@@ -22,9 +23,9 @@ def messages(turns: Sequence[Sequence[Message]]) -> list[dict[str, Any]]:
 
 def _blocks(message: Message) -> Iterator[dict[str, Any]]:
     if message.role == "tool":
-        yield {"toolResult": {"toolUseId": message.call_id, "content": [{"text": message.content}]}}
+        yield {"toolResult": {"toolUseId": safe_id(message.call_id), "content": [{"text": message.content}]}}
         return
     if message.content:
         yield {"text": message.content}
     for call in message.calls:
-        yield {"toolUse": {"toolUseId": call.id, "name": call.name, "input": arguments_of(call.arguments)}}
+        yield {"toolUse": {"toolUseId": safe_id(call.id), "name": call.name, "input": arguments_of(call.arguments)}}

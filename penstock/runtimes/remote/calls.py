@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 import secrets
 import string
 from collections.abc import Hashable
@@ -11,6 +13,11 @@ import msgspec
 
 from penstock.core.generation import CallArguments, CallStarted, Event
 
+SIGNATURE = "-sig-"
+"""What stands in an id before the signature that it carries."""
+LONGEST_ID = 40
+"""Characters of an id that the strictest provider takes."""
+_OTHERS = re.compile(r"[^A-Za-z0-9_-]")
 _ALPHABET = string.ascii_letters + string.digits
 
 
@@ -91,6 +98,18 @@ class Calls:
 def new_id() -> str:
     """An id for a call of a provider that gives none."""
     return "call_" + "".join(secrets.choice(_ALPHABET) for _ in range(24))
+
+
+def plain_id(id: str) -> str:
+    """The id of an earlier call as every provider takes it: as it is, unless it is too long. Ids that carry a signature
+    (see `gemini_turns`) go without it."""
+    plain = id.partition(SIGNATURE)[0]
+    return plain if len(plain) <= LONGEST_ID else f"call_{hashlib.blake2b(id.encode(), digest_size=12).hexdigest()}"
+
+
+def safe_id(id: str) -> str:
+    """The same for providers that take letters, digits, underscores and dashes alone."""
+    return _OTHERS.sub("_", plain_id(id))
 
 
 def _is_object(text: str) -> bool:

@@ -7,6 +7,7 @@ from typing import Any
 
 from penstock.core.generation import Message
 from penstock.runtimes.remote.asking import short
+from penstock.runtimes.remote.calls import plain_id
 
 
 def messages(conversation: Iterable[Message]) -> list[dict[str, Any]]:
@@ -16,7 +17,7 @@ def messages(conversation: Iterable[Message]) -> list[dict[str, Any]]:
 
 def _message(message: Message) -> Iterator[dict[str, Any]]:
     if message.role == "tool":
-        yield {"role": "tool", "tool_call_id": message.call_id, "content": message.content}
+        yield {"role": "tool", "tool_call_id": plain_id(message.call_id), "content": message.content}
     elif message.calls:
         yield _calling(message)
     elif message.content:
@@ -26,7 +27,11 @@ def _message(message: Message) -> Iterator[dict[str, Any]]:
 def _calling(message: Message) -> dict[str, Any]:
     """An answer that calls tools; what was thought before is the plan that goes with them."""
     calls = [
-        {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": call.arguments or "{}"}}
+        {
+            "id": plain_id(call.id),
+            "type": "function",
+            "function": {"name": call.name, "arguments": call.arguments or "{}"},
+        }
         for call in message.calls
     ]
     return short(

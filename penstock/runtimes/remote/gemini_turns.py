@@ -9,9 +9,8 @@ import msgspec
 
 from penstock.core.generation import Call, Message
 from penstock.runtimes.remote.asking import arguments_of
-from penstock.runtimes.remote.calls import new_id
+from penstock.runtimes.remote.calls import SIGNATURE, new_id
 
-_MARK = "-sig-"
 UNSIGNED = "skip_thought_signature_validator"
 """What Google's documentation gives for calls that another model made."""
 
@@ -26,12 +25,12 @@ def id_of(signature: str) -> str:
     """A new id for a call. It carries the thought signature that came with the call, because Gemini wants it back and
     no other protocol has a place for it."""
     plain = signature.rstrip("=").replace("+", "-").replace("/", "_")
-    return f"{new_id()}{_MARK}{plain}" if plain else new_id()
+    return f"{new_id()}{SIGNATURE}{plain}" if plain else new_id()
 
 
 def signature_of(id: str) -> str:
     """The signature that an id carries; "" for none."""
-    return id.partition(_MARK)[2]
+    return id.partition(SIGNATURE)[2]
 
 
 def _content(turn: Sequence[Message], names: dict[str, str], signed: bool) -> dict[str, Any]:

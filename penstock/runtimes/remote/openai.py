@@ -13,6 +13,7 @@ from penstock.core.errors import ConfigError, PenstockError, ProviderFailed
 from penstock.core.generation import Generation
 from penstock.core.tensors import Array
 from penstock.runtimes.remote import asking
+from penstock.runtimes.remote.calls import plain_id
 from penstock.runtimes.remote.contract import Framing, HttpCall, Reader, RemoteModel
 from penstock.runtimes.remote.failures import failed, malformed
 from penstock.runtimes.remote.openai_asking import Body, chat_of, own_sampling_of, sampling_of
@@ -66,7 +67,7 @@ class OpenAI:
         return HttpCall(self._url(model, path), self._encoded(body, model), JSON, framing)
 
     def _chat(self, generation: Generation) -> Body:
-        body = chat_of(generation, generation.messages)
+        body = chat_of(generation, generation.messages, plain_id)
         if generation.echo:
             raise asking.not_offered("echo", "echo is for a plain prompt, and this is a chat; leave it out")
         if generation.think is not None:

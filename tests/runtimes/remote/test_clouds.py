@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -317,6 +318,23 @@ def test_calls_of_other_models_in_the_conversation(asker: Asker) -> None:
     call = Call("call_abc", "weather", '{"city": "Oslo"}')
     turns = (*hi().messages, Message("assistant", calls=(call,)), Message("tool", "rain", call_id="call_abc"))
     assert asker.ask(Generation(messages=turns, tools=(WEATHER,))).error is None
+
+
+@pytest.mark.parametrize(
+    "id", ["functions.weather:0", "call_abc-sig-" + "A" * 3000, "x" * 200, "call_" + "a1" * 12, "é" * 30]
+)
+def test_ids_of_calls_that_others_gave(asker: Asker, id: str) -> None:
+    """OpenAI takes 40 characters, Bedrock 64; Anthropic and Bedrock take few signs."""
+    calls = (Call(id, "weather", "{}"), Call(f"2{id}", "weather", "{}"))
+    results = (Message("tool", "rain", call_id=id), Message("tool", "sun", call_id=f"2{id}"))
+    asked = Generation(messages=(*hi().messages, Message("assistant", calls=calls), *results), tools=(WEATHER,))
+    assert asker.ask(asked).error is None
+    if asker.cloud.name in ("anthropic", "bedrock"):
+        field = "tool_use_id" if asker.cloud.name == "anthropic" else "toolUseId"
+        told = re.findall(f'"{field}":"([^"]*)"', asker.fake.calls[-1].body.decode())
+        assert told
+        assert all(re.fullmatch(r"[A-Za-z0-9_-]{1,64}", one) for one in told)
+    assert len(asker.fake.calls[-1].body) < 9000
 
 
 def test_a_call_with_broken_arguments_in_the_conversation(asker: Asker) -> None:
