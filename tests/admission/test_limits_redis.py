@@ -13,7 +13,7 @@ from penstock.admission.accounts import Accounts
 from penstock.admission.limits import wire
 from penstock.admission.limits.shared import SharedLimits
 from penstock.admission.settings import TenantSettings
-from penstock.core.errors import BudgetSpent, QuotaExceeded, TooLarge
+from penstock.core.errors import BudgetSpent, ConfigError, QuotaExceeded, TooLarge
 from penstock.core.generation import Usage
 from penstock.core.reply import Reply
 from penstock.protocols.http.drive import Drive
@@ -175,6 +175,15 @@ def test_a_redis_that_was_never_there_does_not_keep_a_server_from_starting(capsy
 
     asyncio.run(through())
     assert capsys.readouterr().err.count("redis_away") == 1
+
+
+def test_what_is_no_url_is_refused() -> None:
+    async def through() -> None:
+        await SharedLimits("postgresql://secret@host/0").start()
+
+    with pytest.raises(ConfigError, match="redis://host:6379/0") as refusal:
+        asyncio.run(through())
+    assert "secret" not in str(refusal.value)
 
 
 def test_a_client_that_leaves_while_redis_is_asked_holds_no_place(redis_server: Redis) -> None:

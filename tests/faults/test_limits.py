@@ -217,3 +217,25 @@ def test_clients_of_the_vendors_understand_a_limit(tmp_path: Path) -> None:
         answer = served.server.ask("POST", "/v1/chat/completions", body, {"x-api-key": served.keys["small"]})
         assert answer.status == 413
         assert "100 tokens" in json.loads(answer.body)["error"]["message"]
+
+
+def test_overload_is_refused_at_once_instead_of_waiting(tmp_path: Path) -> None:
+    adaptive = {"adaptive": {"initial": 4, "least": 2}}
+    with configured({"moody": moody()}, admission=adaptive) as server:
+        assert server.predict(21).status == 200
+        answers: list[tuple[int, float]] = []
+
+        def ask() -> None:
+            began = time.monotonic()
+            answers.append((server.predict(999).status, time.monotonic() - began))
+
+        asked = [threading.Thread(target=ask) for _ in range(30)]
+        for thread in asked:
+            thread.start()
+        for thread in asked:
+            thread.join()
+        statuses = Counter(status for status, _ in answers)
+        assert set(statuses) == {200, 503}
+        assert 4 <= statuses[200] < 15
+        assert max(took for status, took in answers if status == 200) < 10
+        server.is_well()

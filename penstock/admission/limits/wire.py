@@ -8,7 +8,7 @@ from collections.abc import Sequence
 from typing import Any, NamedTuple
 
 from penstock.core.clock import Clock
-from penstock.core.errors import MissingExtra
+from penstock.core.errors import ConfigError, MissingExtra
 from penstock.telemetry.logs import logger
 
 log = logger("admission")
@@ -45,16 +45,21 @@ class Wire:
         return self._client is not None and (not self._away or self._clock() >= self._again_at)
 
     async def start(self) -> None:
-        """Connects. Raises `MissingExtra` without the client library; an absent server is only said in the log."""
+        """Connects; that Redis is absent is only said in the log. Raises `MissingExtra` without the client library,
+        `ConfigError` for what is no URL of Redis."""
         try:
             from redis.asyncio import Redis
             from redis.asyncio.retry import Retry
             from redis.backoff import NoBackoff
         except ImportError:
             raise MissingExtra("limits shared through Redis need its client: pip install 'penstock[redis]'") from None
-        self._client = Redis.from_url(
-            self._url, retry=Retry(NoBackoff(), 0), socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
-        )
+        never = Retry(NoBackoff(), 0)
+        try:
+            self._client = Redis.from_url(
+                self._url, retry=never, socket_timeout=TIMEOUT_S, socket_connect_timeout=TIMEOUT_S
+            )
+        except ValueError:
+            raise ConfigError("state.redis must be like redis://host:6379/0 (rediss:// with TLS)") from None
         await self._try(self._client.ping)
 
     async def stop(self) -> None:
