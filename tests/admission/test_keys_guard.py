@@ -17,9 +17,17 @@ from penstock.admission.keys.store import KeyStore
 from penstock.core.errors import ConfigError, Forbidden, Unauthenticated
 from penstock.core.principal import ANYBODY, VERBS, Verb
 from penstock.storage.database import Database
+from penstock.telemetry import logs
 from tests.services import running_postgres
 
 SOON = KeySettings(refresh_s=0.1)
+
+
+@pytest.fixture(autouse=True)
+def json_logs() -> Iterator[None]:
+    logs.configure("info", "json")
+    yield
+    logs.configure()
 
 
 @pytest.fixture

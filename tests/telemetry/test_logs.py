@@ -56,5 +56,7 @@ def test_a_host_programs_own_logging_stays() -> None:
 
 
 def test_the_method_of_a_request_may_be_said(capfd: pytest.CaptureFixture[str]) -> None:
+    logs.configure("info", "json")
     logs.logger("tests").info("request", method="GET")
+    logs.configure()
     assert json.loads(capfd.readouterr().err)["method"] == "GET"
