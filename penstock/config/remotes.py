@@ -43,6 +43,7 @@ _LOCAL = ("127.0.0.1", "localhost", "::1")
 def ready(spec: ModelSpec, settings: ModelSettings, base: Path) -> ModelSpec:
     """The spec with all settings. The provider is not asked. Raises `ConfigError` for settings that are none for such a
     model, and for a key that is missing, with the name of the variable where it belongs."""
+    spec = _tasked(spec)
     _check_settings(spec, settings)
     model = _located(_converted(spec.options), base)
     _check_ranges(model)
@@ -51,6 +52,14 @@ def ready(spec: ModelSpec, settings: ModelSettings, base: Path) -> ModelSpec:
     model = choice.dialect(model.provider).settle(model)
     _check_key(spec.name, model)
     return msgspec.structs.replace(spec, options=msgspec.to_builtins(model))
+
+
+def _tasked(spec: ModelSpec) -> ModelSpec:
+    """With the task, where nobody says it and a name such as text-embedding-3-small does."""
+    options = spec.options
+    if "task" in options or "embed" not in str(options.get("model", "")).lower():
+        return spec
+    return msgspec.structs.replace(spec, options={**options, "task": "embedding"})
 
 
 def _converted(options: Mapping[str, Any]) -> RemoteModel:

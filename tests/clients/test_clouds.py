@@ -57,7 +57,7 @@ def built() -> Iterator[House]:
             "gem": _model("gemini:gemini-3-pro-preview", gem.url),
             "command": _model("cohere:command-a-03-2025", command.url),
             "aws": _model("bedrock:eu.anthropic.claude-haiku-4-5-20251001-v1:0", aws.url, region="eu-central-1"),
-            "vectors": _model("cohere:embed-v4.0", command.url, task="embedding", dimensions=8),
+            "vectors": _model("cohere:embed-v4.0", command.url, dimensions=8),
         }
         routes = {ROUTE: {"models": ["claude"], "fallback": ["gem"]}}
         with configured(models, routes=routes) as server:

@@ -9,11 +9,11 @@ from urllib.parse import quote
 
 import msgspec
 
-from penstock.core.errors import PenstockError
+from penstock.core.errors import ConfigError, PenstockError
 from penstock.core.generation import Generation
 from penstock.core.tensors import Array
 from penstock.runtimes.remote.asking import check_offered, encoded, messages_of, not_offered, short, turns_of
-from penstock.runtimes.remote.bedrock_embedding import asked, found, is_titan
+from penstock.runtimes.remote.bedrock_embedding import asked, found, is_known, is_titan
 from penstock.runtimes.remote.bedrock_reader import NAME, BedrockReader, error_of
 from penstock.runtimes.remote.bedrock_turns import messages
 from penstock.runtimes.remote.claude import thinking_of
@@ -29,9 +29,14 @@ class Bedrock:
     variables: ClassVar[tuple[str, ...]] = ("AWS_BEARER_TOKEN_BEDROCK",)
 
     def settle(self, model: RemoteModel) -> RemoteModel:
-        """With the region. Raises `ConfigError` where there is none, and where there are no credentials and no key."""
+        """With the region. Raises `ConfigError` where there is none, where there are no credentials and no key, and for
+        embeddings of models whose form is not known here."""
         from penstock.runtimes.remote.bedrock_signing import check_credentials, region_of
 
+        if model.task == "embedding" and not is_known(model):
+            raise ConfigError(
+                f"Bedrock: embeddings of {model.model[:64]} are not offered; take one of Titan's or Cohere's"
+            )
         if not model.key and not any(os.environ.get(name) for name in self.variables):
             check_credentials()
         return msgspec.structs.replace(model, region=region_of(model))

@@ -35,14 +35,17 @@ def is_titan(model: RemoteModel) -> bool:
     return "titan-embed" in model.model
 
 
+def is_known(model: RemoteModel) -> bool:
+    """Whether it is one whose form is known here."""
+    return is_titan(model) or "cohere.embed" in model.model
+
+
 def asked(texts: Sequence[str], model: RemoteModel) -> dict[str, Any]:
-    """The body for these texts. Raises `NotOffered` for models of other makers, and more texts than one for Titan."""
+    """The body for these texts. Raises `NotOffered` for more texts than one for Titan."""
     if is_titan(model):
         if len(texts) != 1:
             raise NotOffered("Titan embeds one text at a time")
         return short({"inputText": texts[0], "dimensions": model.dimensions or None})
-    if "cohere." not in model.model:
-        raise NotOffered(f"{NAME}: embeddings of {model.model!r} are not known here; take one of Titan's or Cohere's")
     size = {"output_dimension": model.dimensions or None, "embedding_types": ["float"] if model.dimensions else None}
     return short({"texts": list(texts), "input_type": "search_document", "truncate": "NONE", **size})
 

@@ -164,6 +164,13 @@ def test_json_without_a_schema_is_refused() -> None:
         body_of(hi(format={}))
 
 
+def test_embeddings_whose_form_is_not_known() -> None:
+    with pytest.raises(ConfigError, match="Titan"):
+        Bedrock().settle(
+            msgspec.structs.replace(NOVA, model="amazon.nova-2-multimodal-embeddings-v1:0", task="embedding")
+        )
+
+
 # --- the region and the credentials
 
 
