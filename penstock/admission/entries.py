@@ -84,6 +84,7 @@ def entry_of(
         busy_s=meta.busy_s,
         cost=0.0 if failed and not meta.model else meta.cost,
         premium=premium,
+        features=meta.features,
     )
 
 

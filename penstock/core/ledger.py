@@ -13,7 +13,7 @@ class Entry(msgspec.Struct, gc=False):
     `at`: wall clock (Unix time) of its end. `tenant` and `key` (its id): who asked. `name`: what was asked for;
     `route`, `model`, `version`: who answered, "" where nobody did. `status`: 200, or the error's; `code`: the error's,
     "" without one. `cost`: None where no price is known. `premium`: what the dearest model of the route would have
-    cost.
+    cost. `features`: numbers that describe the question, never its words; only of routes with `log_features`.
     """
 
     id: str
@@ -40,6 +40,7 @@ class Entry(msgspec.Struct, gc=False):
     busy_s: float
     cost: float | None
     premium: float | None
+    features: str = ""
 
 
 class Feedback(msgspec.Struct, frozen=True):

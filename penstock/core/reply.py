@@ -29,7 +29,8 @@ class Meta:
     Where a route answered: `route` its name, `why` the reason for this model in a few ASCII words, `tries` how many
     models were asked, `cache` "hit" or "miss" ("" where none is kept), `age_s` how old a kept answer is, `degraded` the
     step of the route's ladder ("" for a full answer). `cost`: None until it is known what the answer costs.
-    `quotas`: what is left of the caller's limits, where it has any.
+    `quotas`: what is left of the caller's limits, where it has any. `features`: of the question, for the ledger of
+    routes with `log_features`.
     """
 
     __slots__ = (
@@ -42,6 +43,7 @@ class Meta:
         "compute_s",
         "cost",
         "degraded",
+        "features",
         "first_s",
         "model",
         "queue_s",
@@ -65,6 +67,7 @@ class Meta:
         self.first_s = 0.0
         self.total_s = 0.0
         self.busy_s = 0.0
+        self.features = ""
         self.usage: Usage | None = None
         self.route = ""
         self.why = ""

@@ -80,6 +80,7 @@ requests = Table(
     Column("cost", Double),
     Column("premium", Double),
     Column("count", _Number, nullable=False, server_default="1"),
+    Column("features", Text, nullable=False, server_default=""),
     Index("penstock_requests_at", "at"),
     Index("penstock_requests_tenant_at", "tenant", "at"),
     Index("penstock_requests_id", "id"),
