@@ -23,6 +23,7 @@ STRENGTH = 10_000.0
 """How firmly the weights are held at equal ones with the signs of the features (infinite: they stay there)."""
 EMBEDDING_STRENGTH = 300.0
 CENTRES = 48
+GROUPS = 5
 SURPRISED = 99.5
 """The share of known texts, in %, that the limits of surprise let pass."""
 NO_CALIBRATION = (0.0,) * 101
@@ -54,7 +55,7 @@ def sample(data: Labelled, vectors: Floats | None = None) -> Sample:
 def learn(train: Sample, strength: float = STRENGTH, embedder: str = "all-MiniLM-L6-v2") -> Artifact:
     """The artifact, not calibrated yet: its quantiles come from questions that it was not trained on."""
     text = learn_text(train, strength)
-    known = learn_language(train.data.prompt)
+    known = learn_language(train.data)
     vectors = (
         None if train.vectors is None else place(learn_vectors(train, text, train.vectors, embedder), train.vectors)
     )
@@ -74,14 +75,15 @@ def learn_text(train: Sample, strength: float) -> Linear:
     )
 
 
-def learn_language(prompts: list[str]) -> Known:
-    """How letters follow each other in the questions, and how surprising texts of each length may be."""
-    stems = [taken_apart(prompt).stem for prompt in prompts]
-    folds = np.arange(len(stems)) % 5
+def learn_language(data: Labelled) -> Known:
+    """How letters follow each other in the questions, and how surprising texts of each length may be: as those of
+    subjects are to who knows only the other subjects."""
+    stems = [taken_apart(prompt).stem for prompt in data.prompt]
+    group = np.unique(data.subject, return_inverse=True)[1] % GROUPS
     seen: list[list[float]] = [[] for _ in LENGTHS]
-    for fold in range(5):
-        language = Language.learn(stem for stem, own in zip(stems, folds, strict=True) if own != fold)
-        for stem in (stem for stem, own in zip(stems, folds, strict=True) if own == fold):
+    for each in range(GROUPS):
+        language = Language.learn(stem for stem, own in zip(stems, group, strict=True) if own != each)
+        for stem in (stem for stem, own in zip(stems, group, strict=True) if own == each):
             for place, size in enumerate(LENGTHS):
                 if len(stem) >= size:
                     seen[place].append(language.surprise(stem[:size]))

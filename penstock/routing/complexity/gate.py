@@ -14,6 +14,7 @@ from penstock.routing.complexity.parts import Question, words
 LEAST_WORDS = 3
 LONGEST = 8000
 """Characters."""
+MANY_WORDS, COMMON_SHARE = 8, 0.12
 _POLITE = re.compile(
     r"^(?:(?:hi|hello|hey|please|kindly|ok|okay|now|so)\b[ ,.!]*"
     r"|(?:can|could|would|will) you\b[ ,]*"
@@ -39,15 +40,23 @@ def reasons(
     stem = question.stem
     if question.length > LONGEST:
         yield "longer than any known question"
-    if len(question.words) < LEAST_WORDS:
+    if len(question.words) < LEAST_WORDS and not question.options:
         yield "too short to judge"
     if _FENCE.search(stem) or len(_CODE_LINE.findall(stem)) >= 2:
         yield "holds code"
-    if not language.knows(stem):
+    if not language.knows(stem) or not english(question.words):
         yield "reads like no known question (another language, or no words)"
     if why := form(question):
         yield why
     yield from _beyond(row, bounds)
+
+
+def english(said: Sequence[str]) -> bool:
+    """Whether enough of the words are those that English is full of."""
+    if len(said) < LEAST_WORDS:
+        return True
+    common = sum(word in vocabulary.COMMON for word in said)
+    return common > 0 if len(said) < MANY_WORDS else common >= len(said) * COMMON_SHARE
 
 
 def form(question: Question) -> str:

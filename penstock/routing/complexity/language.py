@@ -14,6 +14,8 @@ LENGTHS = (8, 16, 32, 64, 128, 256, 512, 1024)
 """Numbers of characters for which a limit is known; between them it is interpolated."""
 _STEP = 0.05
 """Nats that one unit of the stored table stands for."""
+_FOREIGN_SURPRISE = 6.0
+"""Of a character that is not ASCII, whatever stood before: a text full of them is in another script."""
 _SPACE, _DIGIT, _MARK, _SYMBOL, _FOREIGN = 26, 27, 28, 29, 30
 
 
@@ -63,6 +65,7 @@ class Language:
         single = by_pair.sum(0) + 1
         smooth = by_pair + 5 * single / single.sum()
         surprise = -np.log(smooth / smooth.sum(1, keepdims=True))
+        surprise[:, _FOREIGN] = _FOREIGN_SURPRISE
         return cls(np.clip(np.rint(surprise.ravel() / _STEP), 0, 255).astype(np.uint8), limits)
 
     @classmethod

@@ -22,6 +22,13 @@ ARITHMETIC = _set(
 )
 QUESTION = _set("which what who whom whose how why when where")
 VERDICT = _set("true false yes no wrong right")
+COMMON = _set(
+    "the a an of to in is are was were and or for on with as by at from that this it its be been has have had "
+    "will would can could may do does did not no if then when than there he she his her they their you your i my "
+    "we into who which what how why where because each all one two after during between under about many much "
+    "most some "
+)
+"""What English text is full of."""
 REASON = _set("because if unless since but")
 TRUTH = _set("true correct valid false incorrect")
 
