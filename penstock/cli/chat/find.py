@@ -114,15 +114,18 @@ def _nowhere(model: str, server: Server | None) -> str:
 
 
 def source_of(model: str) -> str | None:
-    """What `penstock serve` takes for a model that is not served: a file, a folder, a source on the hub, or a pulled
-    model's name; None when it is none of these."""
+    """What `penstock serve` takes for a model that is not served: a file, a folder, a source on the hub, a pulled
+    model's name, or a provider's model; None when it is none of these."""
     from penstock.repository import library
     from penstock.repository.hub.names import is_hub
+    from penstock.repository.remote_names import is_remote
 
     if is_hub(model) or Path(model).expanduser().exists():
         return model
     found = library.find(model)
-    return None if found is None else found.name
+    if found is not None:
+        return found.name
+    return model if is_remote(model) else None
 
 
 def on_disk(source: str) -> tuple[str, str]:

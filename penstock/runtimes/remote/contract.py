@@ -35,7 +35,7 @@ class RemoteModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     task: Literal["generation", "embedding"] = "generation"
     """What it is asked for."""
     dimensions: int = 0
-    """Length of its embeddings (0: found by asking once)."""
+    """Length of its embeddings (0: as the first answer has it)."""
     region: str = ""
     """The cloud's region (Bedrock, Vertex)."""
     api_version: str = ""
