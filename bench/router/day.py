@@ -43,8 +43,16 @@ ROUTES: dict[str, dict[str, Any]] = {
     "always-premium": {"models": ["premium"], "fallback": ["small"]},
     "always-small": {"models": ["small"], "fallback": ["premium"]},
     "half-by-chance": {"models": BOTH, "policy": "weighted"},
-    "complexity": {"models": BOTH, "policy": "complexity"},
-    "complexity-kept": {"models": BOTH, "policy": "complexity", "cache": {"ttl_s": 86_400}},
+    **{
+        f"complexity-{share}": {"models": BOTH, "policy": "complexity", "strong_share": share / 100}
+        for share in (50, 70, 90)
+    },
+    "complexity-70-kept": {
+        "models": BOTH,
+        "policy": "complexity",
+        "strong_share": 0.7,
+        "cache": {"ttl_s": 86_400},
+    },
 }
 READY_S = 60
 
@@ -58,18 +66,18 @@ def main() -> None:
         return
     made = day(asked, options.requests, options.repeats, options.seed)
     with tempfile.TemporaryDirectory(prefix="penstock-day-") as folder:
-        found = measured(Path(folder), asked, made, options.model, options.strong_share)
+        found = measured(Path(folder), asked, made, options.model)
     text = section(found, made, options)
     print(text)
     if options.write:
         replace_section(options.page, "router day", text)
 
 
-def measured(folder: Path, known: Sequence[Question], made: Sequence[Asked], model: Path | None, share: float) -> Costs:
+def measured(folder: Path, known: Sequence[Question], made: Sequence[Asked], model: Path | None) -> Costs:
     """What the ledger says of the day, by route."""
     began = time.time()
     with small(known) as cheap, large(known) as dear:
-        settings = configuration(folder, cheap.url, dear.url, model, share)
+        settings = configuration(folder, cheap.url, dear.url, model)
         (folder / "day.yaml").write_text(yaml.safe_dump(settings))
         with _serving(folder) as url:
             for route in ROUTES:
@@ -81,14 +89,12 @@ def measured(folder: Path, known: Sequence[Question], made: Sequence[Asked], mod
     return found
 
 
-def configuration(folder: Path, cheap: str, dear: str, model: Path | None, share: float) -> dict[str, Any]:
+def configuration(folder: Path, cheap: str, dear: str, model: Path | None) -> dict[str, Any]:
     """The server's YAML file. The labels' providers ask for no key."""
     routes = {name: dict(route) for name, route in ROUTES.items()}
     for route in routes.values():
-        if route.get("policy") == "complexity":
-            route["strong_share"] = share
-            if model is not None:
-                route["complexity_model"] = str(model.absolute())
+        if route.get("policy") == "complexity" and model is not None:
+            route["estimator"] = str(model.absolute())
     return {
         "models": {"small": {"source": f"{cheap}#mixtral-8x7b"}, "premium": {"source": f"{dear}#gpt-4-1106-preview"}},
         "routes": routes,
@@ -101,7 +107,7 @@ def configuration(folder: Path, cheap: str, dear: str, model: Path | None, share
 def _serving(folder: Path) -> Iterator[str]:
     """A server of one's own; its URL."""
     with (folder / "log").open("w") as log:
-        start = [*command(), "serve", str(folder / "day.yaml"), "--port", "0"]
+        start = [*command(), "serve", str(folder / "day.yaml"), "--port", "0", "--json"]
         process = subprocess.Popen(start, stdout=subprocess.PIPE, stderr=log, text=True, cwd=folder)
     try:
         assert process.stdout is not None
@@ -118,30 +124,38 @@ def _serving(folder: Path) -> Iterator[str]:
 def section(found: Costs, made: Sequence[Asked], options: argparse.Namespace) -> str:
     """The results, for people."""
     rows = {row.name: row for row in found.rows}
-    premium = rows["always-premium"]
     texts = [asked.question.text for asked in made]
     numbers = {text: number for number, text in enumerate(texts)}
     again = repeated([numbers[text] for text in texts])
+    subjects = len({asked.question.subject for asked in made})
     lines = [
         f"{len(made):,} requests of one day, {again:.0%} of them asked before, "
         f"{sum(bool(asked.earlier) for asked in made) / len(made):.0%} within a conversation; "
-        f"{len(set(texts)):,} questions of {len({asked.question.subject for asked in made})} subjects"
-        + (" that the complexity model was not fitted on." if options.model else "."),
+        f"{len(set(texts)):,} questions of {subjects} subjects"
+        + (" that the complexity model was not fitted on." if options.model else ".")
+        + ' "By chance": the share of right answers if as much money went to premium calls drawn at random.',
         "",
-        "| route | cost | per 1,000 | saved | answers right | of premium's | from cache | per 1,000 right |",
-        "|---|---:|---:|---:|---:|---:|---:|---:|",
-        *(_line(rows[name], premium) for name in ROUTES),
+        "| route | cost | saved | per 1,000 | answers right | by chance | of premium's | kept | per 1,000 right |",
+        "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
+        *(_line(rows[name], rows["always-small"], rows["always-premium"]) for name in ROUTES),
     ]
     return "\n".join(lines)
 
 
-def _line(row: Cost, premium: Cost) -> str:
-    right, best = row.score or 0.0, premium.score or 1.0
-    saved = 1 - row.cost / premium.cost
-    return (
-        f"| {row.name} | ${row.cost:.2f} | ${row.per_1000 or 0:.3f} | {saved:.0%} | {right:.1%} | {right / best:.1%} "
-        f"| {row.kept / row.requests:.0%} | ${row.per_1000_good or 0:.3f} |"
-    )
+def _line(row: Cost, cheapest: Cost, premium: Cost) -> str:
+    right, low, best = row.score or 0.0, cheapest.score or 0.0, premium.score or 1.0
+    chance = low + (best - low) * max(0.0, row.cost - cheapest.cost) / (premium.cost - cheapest.cost)
+    cells = [
+        f"${row.cost:.2f}",
+        f"{1 - row.cost / premium.cost:.0%}",
+        f"${row.per_1000 or 0:.3f}",
+        f"{right:.1%}",
+        f"{chance:.1%}" if row.name.startswith("complexity") and not row.kept else "",
+        f"{right / best:.1%}",
+        f"{row.kept / row.requests:.0%}",
+        f"${row.per_1000_good or 0:.3f}",
+    ]
+    return f"| {row.name} | {' | '.join(cells)} |"
 
 
 def _write(folder: Path, learned: list[Question], asked: list[Question]) -> None:
@@ -160,7 +174,6 @@ def _options() -> argparse.Namespace:
     parser.add_argument("--halves", type=Path, help="write both halves of the questions to this folder, and end")
     parser.add_argument("--requests", type=int, default=5000)
     parser.add_argument("--repeats", type=float, default=0.4, help="share of requests that were asked before")
-    parser.add_argument("--strong-share", type=float, default=0.5, help="share that is to go to the large model")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--write", action="store_true", help="put the section into the page")
     parser.add_argument("--page", type=Path, default=PAGE)

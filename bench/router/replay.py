@@ -30,7 +30,7 @@ async def replay(url: str, route: str, day: Sequence[Asked]) -> None:
 
 
 async def _ask(client: aiohttp.ClientSession, url: str, route: str, id: str, asked: Asked) -> None:
-    headers = {"X-Request-Id": id, "X-Penstock-Session": asked.session}
+    headers = {"X-Request-Id": id, "X-Penstock-Session": f"{route}-{asked.session}"}
     async with client.post(f"{url}/v1/chat/completions", json=body(route, asked), headers=headers) as answer:
         said = await answer.json()
         if answer.status != 200:
