@@ -178,7 +178,7 @@ def test_each_key_and_model_has_its_own_past(database: Database) -> None:
 
 def test_the_past_of_another_day_does_not_count_against_this_one() -> None:
     desk = Desk(acme=TenantSettings(each_key=LimitSettings(budget_per_day=1.0)))
-    desk.accounts.restore(Spent("acme", "k1", "chat", 5.0, 5.0, NOON))
+    desk.accounts.limits.restore(Spent("acme", "k1", "chat", 5.0, 5.0, NOON))
     desk.pass_time(DAY)
     desk.ask()
 
@@ -204,7 +204,7 @@ def test_a_database_that_is_away_at_the_start_is_asked_again(capsys: pytest.Capt
             desk.ask().settle({})
             await asyncio.to_thread(service.start)
             for _ in range(200):
-                if desk.accounts.tenants.named("acme").all()[0].budgets[0].spent:
+                if desk.accounts.limits.tenants.named("acme").all()[0].budgets[0].spent:
                     break
                 await asyncio.sleep(0.05)
             with pytest.raises(BudgetSpent):
