@@ -181,3 +181,11 @@ def test_nothing_is_said_twice(house: House, client: openai.OpenAI) -> None:
 def _listen(client: openai.OpenAI, texts: list[str]) -> None:
     for chunk in client.chat.completions.create(model=ROUTE, messages=SAID, stream=True):
         texts += [choice.delta.content or "" for choice in chunk.choices]
+
+
+@pytest.mark.parametrize("parts", [1, 2, 3])
+def test_a_stream_that_breaks_before_its_first_word_is_begun_again_elsewhere(
+    house: House, client: openai.OpenAI, parts: int
+) -> None:
+    house.claude.plan = cut(parts)
+    assert answered_by(client) == ("gem@1", "You said: How are you?")
