@@ -91,7 +91,7 @@ def test_the_books_are_right_after_a_random_day(seed: int) -> None:
     assert len(entries) == day.asked
     assert Counter(entry.code for entry in entries) == day.ends
     spent = sums(day, entries)
-    for tenant in day.desk.accounts.tenants.met():
+    for tenant in day.desk.accounts.limits.tenants.met():
         for allowance in tenant.all():
             assert allowance.running == 0
             for budget in allowance.budgets:
@@ -103,7 +103,7 @@ def test_the_books_are_right_after_a_random_day(seed: int) -> None:
 def sums(day: Day, entries: list[Entry]) -> dict[tuple[str, str, str], float]:
     """What each tenant, key and model spent in the present day and month."""
     found: dict[tuple[str, str, str], float] = defaultdict(float)
-    for tenant in day.desk.accounts.tenants.met():
+    for tenant in day.desk.accounts.limits.tenants.met():
         for allowance in tenant.all():
             for budget in allowance.budgets:
                 budget.roll(day.desk.wall())

@@ -59,7 +59,9 @@ def house(folder: Path, tenants: dict[str, Any], models: dict[str, Any] | None =
     store = KeyStore(database)
     keys = {name: store.create(name)[1] for name in ("small", "large")}
     database.close()
-    settings = {"tenants": tenants, "prices": PRICES, "state": {"url": url, **state}}
+    settings: dict[str, Any] = {"tenants": tenants, "prices": PRICES, "state": {"url": url, **state}}
+    if models is not None:
+        settings["routes"] = {"assistant": {"models": list(models)}}
     with configured(models or {"moody": moody(replicas=2)}, **settings) as server:
         yield House(server, keys, url)
 
@@ -178,20 +180,21 @@ def talking(folder: Path, **limits: Any) -> Iterator[Talking]:
             yield Talking(served.server, served.keys, served.ledger, provider)
 
 
-def test_a_stream_that_is_left_is_paid_as_far_as_it_went(tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["chat", "assistant"])
+def test_a_stream_that_is_left_is_paid_as_far_as_it_went(tmp_path: Path, name: str) -> None:
     with talking(tmp_path, tokens_per_minute=100_000, concurrency=1) as served, served.client as client:
         served.provider.plan = plans.Plan(gap_s=0.05)
         text = "word " * 400
         stream = client.chat.completions.create(
-            model="chat", messages=[{"role": "user", "content": text}], stream=True, max_tokens=1000
+            model=name, messages=[{"role": "user", "content": text}], stream=True, max_tokens=1000
         )
         for number, _ in enumerate(stream):
             if number == 5:
                 break
         stream.close()
-        query = "SELECT status, code, prompt_tokens, completion_tokens FROM penstock_requests"
-        ((status, code, prompt, answer),) = eventually(lambda: served.written(query), "it is written down")
-        assert (status, code) == (499, "cancelled")
+        query = "SELECT status, code, model, prompt_tokens, completion_tokens FROM penstock_requests"
+        ((status, code, model, prompt, answer),) = eventually(lambda: served.written(query), "it is written down")
+        assert (status, code, model) == (499, "cancelled", "chat")
         assert prompt > 0
         assert 0 < answer < 100
         served.provider.plan = plans.GOOD
