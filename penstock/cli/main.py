@@ -46,6 +46,7 @@ VERBS = {
     "keys": Verb("penstock.cli.keys", "app", "API keys: who may ask a server, and what."),
     "costs": Verb("penstock.cli.costs", "costs", "What answers cost, what was saved, and how good they were."),
     "prices": Verb("penstock.cli.prices", "prices", "What answers are priced at: yours, and the public list."),
+    "route": Verb("penstock.cli.route", "app", "How a route sees a question, and how it learns from feedback."),
     "config": Verb("penstock.cli.config", "app", "Check a YAML file, or print its schema for editors."),
     "trust": Verb("penstock.cli.trust", "app", "Which model files may run code when loaded."),
     "doctor": Verb(
