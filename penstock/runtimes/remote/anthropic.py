@@ -18,6 +18,7 @@ from penstock.runtimes.remote.asking import (
     not_offered,
     short,
     turns_of,
+    without_region,
 )
 from penstock.runtimes.remote.claude import thinking_of
 from penstock.runtimes.remote.contract import HttpCall, RemoteModel
@@ -37,10 +38,10 @@ class Anthropic:
     variables: ClassVar[tuple[str, ...]] = ("ANTHROPIC_API_KEY",)
 
     def settle(self, model: RemoteModel) -> RemoteModel:
-        """The settings as they are. Raises `ConfigError` for embeddings, which Anthropic does not have."""
+        """The settings as they are. Raises `ConfigError` for embeddings and a region, which Anthropic does not have."""
         if model.task == "embedding":
             raise ConfigError("Anthropic has no embeddings; take a model of another provider, or a local one")
-        return model
+        return without_region(NAME, model)
 
     def counts(self, model: RemoteModel) -> bool:
         """There is a call that counts tokens."""

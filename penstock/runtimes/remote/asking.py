@@ -7,8 +7,9 @@ from typing import Any
 
 import msgspec
 
-from penstock.core.errors import BadInput, NotOffered
+from penstock.core.errors import BadInput, ConfigError, NotOffered
 from penstock.core.generation import Generation, Message
+from penstock.runtimes.remote.contract import RemoteModel
 
 _ASKED: dict[str, Callable[[Generation], bool]] = {
     "n": lambda asked: asked.choices != 1,
@@ -85,6 +86,13 @@ def merged(under: Mapping[str, Any], over: Mapping[str, Any]) -> dict[str, Any]:
         old = whole.get(name)
         whole[name] = merged(old, value) if isinstance(old, Mapping) and isinstance(value, Mapping) else value
     return whole
+
+
+def without_region(provider: str, model: RemoteModel, instead: str = "") -> RemoteModel:
+    """The settings. Raises `ConfigError` for a region, which the provider's API does not have."""
+    if model.region:
+        raise ConfigError(f"region is for Bedrock, and {provider} has none; take it out{instead}")
+    return model
 
 
 def base_url(given: str, public: str, version: str) -> str:

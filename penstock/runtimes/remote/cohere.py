@@ -10,7 +10,15 @@ import msgspec
 from penstock.core.errors import PenstockError
 from penstock.core.generation import Generation, Tool
 from penstock.core.tensors import Array
-from penstock.runtimes.remote.asking import base_url, check_offered, encoded, messages_of, short, turns_of
+from penstock.runtimes.remote.asking import (
+    base_url,
+    check_offered,
+    encoded,
+    messages_of,
+    short,
+    turns_of,
+    without_region,
+)
 from penstock.runtimes.remote.cohere_reader import NAME, CohereReader, Usages, error_of
 from penstock.runtimes.remote.cohere_turns import messages
 from penstock.runtimes.remote.contract import HttpCall, RemoteModel
@@ -39,8 +47,8 @@ class Cohere:
     variables: ClassVar[tuple[str, ...]] = ("CO_API_KEY", "COHERE_API_KEY")
 
     def settle(self, model: RemoteModel) -> RemoteModel:
-        """The settings as they are."""
-        return model
+        """The settings as they are. Raises `ConfigError` for a region."""
+        return without_region(NAME, model)
 
     def counts(self, model: RemoteModel) -> bool:
         """There is only a call that counts the tokens of a plain text."""

@@ -37,9 +37,9 @@ class RemoteModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     dimensions: int = 0
     """Length of its embeddings (0: as the first answer has it)."""
     region: str = ""
-    """The cloud's region (Bedrock, Vertex)."""
+    """The cloud's region (Bedrock)."""
     api_version: str = ""
-    """The version of the API (Azure, Anthropic)."""
+    """The version of the API (Azure, Anthropic, Gemini)."""
     headers: dict[str, str] = {}
     """More headers for every call; values may be "env:NAME"."""
     extra: dict[str, Any] = {}
@@ -47,9 +47,9 @@ class RemoteModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     connect_timeout_ms: float = 5_000
     """For the connection."""
     first_byte_timeout_ms: float = 60_000
-    """From the request to the first byte of the reply."""
+    """From the request to the first piece of the answer, and for silence before it: so long a model may think."""
     idle_timeout_ms: float = 30_000
-    """Between two bytes of a reply."""
+    """For silence after that."""
     timeout_ms: float = 600_000
     """For the whole of a request that brings no deadline of its own."""
     max_concurrency: int = 256

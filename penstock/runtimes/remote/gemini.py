@@ -11,12 +11,22 @@ import msgspec
 from penstock.core.errors import PenstockError
 from penstock.core.generation import Generation
 from penstock.core.tensors import Array
-from penstock.runtimes.remote.asking import base_url, check_offered, encoded, merged, messages_of, short, turns_of
+from penstock.runtimes.remote.asking import (
+    base_url,
+    check_offered,
+    encoded,
+    merged,
+    messages_of,
+    short,
+    turns_of,
+    without_region,
+)
 from penstock.runtimes.remote.contract import HttpCall, RemoteModel
 from penstock.runtimes.remote.failures import malformed
 from penstock.runtimes.remote.gemini_reader import NAME, GeminiReader, error_of
 from penstock.runtimes.remote.gemini_turns import contents
 
+VERTEX = "https://aiplatform.googleapis.com/v1/publishers/google"
 _JSON = {"content-type": "application/json"}
 _OFFERS = ("n", "seed", "top_k", "presence_penalty", "frequency_penalty", "logprobs", "think")
 _MODES = {"auto": "AUTO", "required": "ANY", "none": "NONE"}
@@ -44,8 +54,8 @@ class Gemini:
     variables: ClassVar[tuple[str, ...]] = ("GEMINI_API_KEY", "GOOGLE_API_KEY")
 
     def settle(self, model: RemoteModel) -> RemoteModel:
-        """The settings as they are."""
-        return model
+        """The settings as they are. Raises `ConfigError` for a region."""
+        return without_region(NAME, model, f"; Vertex AI takes an API key at url: {VERTEX}")
 
     def counts(self, model: RemoteModel) -> bool:
         """There is a call that counts tokens."""

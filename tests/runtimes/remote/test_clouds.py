@@ -393,6 +393,15 @@ def test_embeddings(name: str, model: str, count: int) -> None:
                 asker.dialect.embeddings(wrong_body, count)
 
 
+def test_a_region_is_for_bedrock(asker: Asker) -> None:
+    if asker.cloud.name == "bedrock":
+        pytest.skip("has regions")
+    with pytest.raises(ConfigError, match="region is for Bedrock"):
+        asker.dialect.settle(asker.model)
+    plain = msgspec.structs.replace(asker.model, region="")
+    assert asker.dialect.settle(plain) == plain
+
+
 def test_anthropic_has_no_embeddings() -> None:
     model = RemoteModel(provider="anthropic", model="x", task="embedding")
     with pytest.raises(ConfigError, match="no embeddings"):
