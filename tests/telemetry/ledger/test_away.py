@@ -87,3 +87,29 @@ def test_what_cannot_be_written_before_the_end_is_told(tmp_path: Path, capsys: p
 
     asyncio.run(live())
     assert "ledger_lost" in capsys.readouterr().err
+
+
+def test_a_disk_that_is_full_and_then_is_not(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    from sqlalchemy import event
+
+    monkeypatch.setattr(writing, "AWAY_S", (0.1, 0.2))
+    database = Database(f"sqlite:///{tmp_path / 'penstock.db'}")
+    pages = [60]
+
+    def limit(connection: Any, *_: Any) -> None:
+        connection.execute(f"PRAGMA max_page_count={pages[0]}")
+
+    async def live() -> None:
+        writer = LedgerWriter(database, StateSettings(rows_per_minute=1_000_000))
+        event.listen(await asyncio.to_thread(database.engine), "checkout", limit)
+        for number in range(3000):
+            writer.record(entry(f"r{number}"))
+        await _until(lambda: not writer.up)
+        assert 0 < writer.waiting <= 3000
+        pages[0] = 1_000_000
+        await _until(lambda: writer.up and not writer.waiting)
+        await writer.stop()
+
+    asyncio.run(live())
+    assert kept(database, "SELECT count(*), sum(count) FROM penstock_requests") == [(3000, 3000)]
+    database.close()
