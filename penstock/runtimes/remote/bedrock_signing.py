@@ -23,10 +23,24 @@ def region_of(model: RemoteModel) -> str:
     """The region of a model: its own, the environment's, or the profile's. Raises `ConfigError` where there is none,
     `MissingExtra` without botocore."""
     found = model.region or os.environ.get("AWS_REGION") or os.environ.get("AWS_DEFAULT_REGION")
-    found = found or _session().get_config_variable("region")
+    found = found or _of_profile()
     if not found:
         raise ConfigError("Bedrock needs a region; set it in the model's options (region: eu-central-1), or AWS_REGION")
     return str(found)
+
+
+def _of_profile() -> Any:
+    session = _session()
+    from botocore.exceptions import BotoCoreError
+
+    try:
+        return session.get_config_variable("region")
+    except BotoCoreError as error:
+        raise _unreadable(error) from None
+
+
+def _unreadable(error: Exception) -> ConfigError:
+    return ConfigError(f"Bedrock: the settings of AWS cannot be read ({type(error).__name__}); see AWS_PROFILE")
 
 
 def check_credentials() -> None:
@@ -36,7 +50,7 @@ def check_credentials() -> None:
     try:
         found = _session().get_credentials()
     except BotoCoreError as error:
-        raise ConfigError(f"Bedrock: the AWS credentials cannot be read ({type(error).__name__})") from None
+        raise _unreadable(error) from None
     if found is None:
         raise ConfigError(_NO_CREDENTIALS)
 

@@ -185,6 +185,16 @@ def test_the_region(monkeypatch: pytest.MonkeyPatch, tmp_path: Any) -> None:
     assert Bedrock().settle(MODEL).region == "eu-central-1"
 
 
+def test_a_profile_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AWS_PROFILE", "of-somebody-else")
+    with pytest.raises(ConfigError, match="AWS_PROFILE"):
+        Bedrock().settle(msgspec.structs.replace(MODEL, region=""))
+    monkeypatch.delenv("AWS_ACCESS_KEY_ID")
+    monkeypatch.delenv("AWS_SECRET_ACCESS_KEY")
+    with pytest.raises(ConfigError, match="AWS"):
+        Bedrock().settle(MODEL)
+
+
 def test_a_signature_with_a_session_token(fake: FakeBedrock, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_SESSION_TOKEN", "a-token")
     call = Bedrock().generate(LONG, at(fake))
