@@ -116,7 +116,7 @@ def _told(spec: ModelSpec, device: str) -> Told:
 def described(spec: ModelSpec) -> LanguageModel:
     """The language model of a spec. Raises `ConfigError` for models of other kinds."""
     if spec.runtime == "remote":
-        raise ConfigError(f"{spec.name} runs at a provider and takes no memory here; `penstock costs` tells what it takes")
+        raise ConfigError(f"{spec.name} runs at a provider and takes no memory here")
     if spec.runtime != "llm":
         raise ConfigError(f"{spec.name} is no language model; what others take is seen when they are loaded")
     return msgspec.convert(spec.options, LanguageModel)

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -152,7 +154,7 @@ def test_the_clouds_through_the_same_door(monkeypatch: pytest.MonkeyPatch) -> No
         (plans.html(), ProviderFailed, "a page for people"),
         (plans.short(0), ProviderFailed, "in the middle"),
         (plans.silent(0), ProviderFailed, "did not begin to answer within 0.2 s"),
-        (plans.silent(1), ProviderFailed, "was silent for 0.1 s"),
+        (plans.silent(1), ProviderFailed, "did not begin to answer within 0.2 s"),
         (plans.mute(), ProviderFailed, "did not begin to answer within 0.2 s"),
         (Plan(drip_s=0.01), ProviderFailed, "did not begin to answer within 0.2 s"),
         (Plan(status=302, headers={"location": "http://127.0.0.1:9/"}), ProviderFailed, "sends elsewhere"),
@@ -194,6 +196,42 @@ def test_after_the_first_word_the_error_comes_last(fake: FakeOpenAI, plan: Plan)
             assert await said(fleet) == ANSWER
 
     asyncio.run(ask())
+
+
+def test_an_answer_that_was_whole_when_the_connection_broke(fake: FakeOpenAI) -> None:
+    async def ask() -> None:
+        async with served(fake) as fleet:
+            fake.script(plans.cut(7))
+            assert await said(fleet) == ANSWER
+            assert len(fake.calls) == 1
+
+    asyncio.run(ask())
+
+
+def test_a_model_that_thinks_longer_than_it_may_be_silent(fake: FakeOpenAI) -> None:
+    async def ask() -> None:
+        async with served(fake, first_byte_timeout_ms=5000, idle_timeout_ms=300) as fleet:
+            fake.script(Plan(wait_s=0.6))
+            assert await said(fleet) == ANSWER
+
+    asyncio.run(ask())
+
+
+def test_a_connection_that_is_never_taken(fake: FakeOpenAI) -> None:
+    """A listener whose line is full: the kernel answers nobody."""
+
+    async def ask(url: str) -> None:
+        async with served(fake, url=url, connect_timeout_ms=200) as fleet:
+            *_, error = await events(await asked(fleet))
+            assert isinstance(error, ProviderFailed)
+            assert error.message == "openai took no connection within 0.2 s"
+
+    with socket.create_server(("127.0.0.1", 0), backlog=0) as listener, contextlib.ExitStack() as stack:
+        for _ in range(4):
+            filler = stack.enter_context(socket.socket())
+            filler.setblocking(False)
+            filler.connect_ex(listener.getsockname())
+        asyncio.run(ask(f"http://127.0.0.1:{listener.getsockname()[1]}/v1"))
 
 
 def test_a_provider_that_is_not_there(fake: FakeOpenAI) -> None:

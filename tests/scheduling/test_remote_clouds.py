@@ -113,7 +113,7 @@ def test_a_count(cloud: Cloud) -> None:
 @clouds
 def test_what_goes_wrong(cloud: Cloud) -> None:
     async def test() -> None:
-        async with serving(cloud, fake.url, idle_timeout_ms=200) as deployment:
+        async with serving(cloud, fake.url, first_byte_timeout_ms=200, idle_timeout_ms=200) as deployment:
             for plan, error in (
                 (throttled(7), ProviderThrottled),
                 (cut(1), ProviderFailed),
@@ -133,7 +133,7 @@ def test_what_goes_wrong(cloud: Cloud) -> None:
 def test_nothing_is_told_twice_when_a_stream_breaks(cloud: Cloud) -> None:
     async def test() -> None:
         async with serving(cloud, fake.url) as deployment:
-            fake.script(cut(5))
+            fake.script(cut(3))
             events: list[Event] = []
             with pytest.raises(PenstockError):
                 await follow(await deployment(Request("1", "m", HI)), events.append)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from enum import IntEnum
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 from urllib.request import getproxies, proxy_bypass
@@ -21,8 +22,17 @@ if TYPE_CHECKING:
     import aiohttp
     import yarl
 
-Take = Callable[[list[Message]], bool]
-"""Takes messages as they come; True: the answer is whole, and nothing more is wanted."""
+
+class Heard(IntEnum):
+    """What has come of an answer, by what took its messages."""
+
+    NOTHING = 0
+    SOME = 1
+    ALL = 2
+
+
+Take = Callable[[list[Message]], Heard]
+"""Takes messages as they come."""
 
 KEEP_S = 55.0
 """How long an unused connection is kept; load balancers close theirs after a minute."""
@@ -110,9 +120,9 @@ class Client:
         """The whole body of a reply. Raises as `ask` does."""
         found: list[Message] = []
 
-        def take(messages: list[Message]) -> bool:
+        def take(messages: list[Message]) -> Heard:
             found.extend(messages)
-            return False
+            return Heard.SOME
 
         await self.ask(call, until, take)
         return b"".join(message.data for message in found)
@@ -131,21 +141,22 @@ class Client:
 
     async def _read(self, response: aiohttp.ClientResponse, call: HttpCall, watch: Watch, take: Take) -> None:
         content, cutter = response.content, frames(self._framing(response, call))
-        whole, size = False, 0
+        heard, size = Heard.NOTHING, 0
         while data := await content.readany():
             size += len(data)
-            if whole:
-                continue
-            watch.heard()
-            messages = cutter.feed(data)
-            whole = bool(messages) and take(messages)
-            if content.at_eof():
-                break
-            if whole:
-                watch.finishing()
             if size > MAX_DOCUMENT:
                 raise ProviderFailed(f"{self._provider} does not stop to answer")
-        if not whole:
+            if heard is Heard.ALL:
+                continue
+            if messages := cutter.feed(data):
+                heard = take(messages)
+            if content.at_eof():
+                break
+            if heard is Heard.ALL:
+                watch.finishing()
+            else:
+                watch.heard(heard is Heard.SOME)
+        if heard is not Heard.ALL:
             take(cutter.end())
 
     def _framing(self, response: aiohttp.ClientResponse, call: HttpCall) -> Any:

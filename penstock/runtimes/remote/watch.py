@@ -42,10 +42,11 @@ class Watch:
         self._timer: asyncio.TimerHandle | None = None
         self._arm(self._heard)
 
-    def heard(self) -> None:
-        """Something of the reply's body has come."""
+    def heard(self, begun: bool) -> None:
+        """Something of the reply's body has come. `begun`: something of the answer has: what comes before it, such as
+        signs of life, does not end the time that a model may think."""
         self._heard = self._clock()
-        if not self._begun:
+        if begun and not self._begun:
             self._begun = True
             self._allowed = self._times.idle_s
 

@@ -15,6 +15,7 @@ from penstock.core.generation import (
     Usage,
 )
 from penstock.core.reply import Outcome, Reply
+from penstock.runtimes.remote.client import Heard
 from penstock.runtimes.remote.contract import Message, Reader
 from penstock.runtimes.remote.estimate import tokens_of
 from penstock.scheduling.remote.job import RemoteJob
@@ -37,27 +38,29 @@ class Hearing:
         self._told = 0
         self.outcome: Outcome | None = None
 
-    def take(self, messages: list[Message]) -> bool:
-        """Messages have come; True when the reply has ended."""
+    def take(self, messages: list[Message]) -> Heard:
+        """Messages have come."""
         spoke = False
         for message in messages:
             for news in self._reader.feed(message.data, message.event):
                 if isinstance(news, Generated | PenstockError):
-                    return self._over(news)
+                    self._over(news)
+                    return Heard.ALL
                 spoke = self._tell(news) or spoke
         if spoke:
             self._time()
-        return False
+        return Heard.SOME if self._job.first else Heard.NOTHING
 
-    def end(self) -> Outcome:
-        """The body has ended: how the reply did."""
+    def end(self, broke: PenstockError | None = None) -> Outcome:
+        """The body has ended, or the connection broke (`broke`): how the reply did. An answer of which everything had
+        come is whole all the same."""
         if self.outcome is None:
             for news in self._reader.end():
                 if isinstance(news, Generated | PenstockError):
-                    self._over(news)
+                    self._over(news if broke is None or isinstance(news, Generated) else broke)
                     break
                 self._tell(news)
-        return self.outcome or ProviderFailed("the provider's answer has no end")
+        return self.outcome or broke or ProviderFailed("the provider's answer has no end")
 
     def _tell(self, event: Event) -> bool:
         """Whether the event is a part of the answer."""
@@ -92,11 +95,10 @@ class Hearing:
         job.first = job.first or now
         job.finished = now
 
-    def _over(self, outcome: Generated | PenstockError) -> bool:
+    def _over(self, outcome: Generated | PenstockError) -> None:
         if isinstance(outcome, Generated):
             self._begin()
         if self._told or isinstance(outcome, Generated):
             self._time()
         self.outcome = outcome
         self._job.end(outcome)
-        return True

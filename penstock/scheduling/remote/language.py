@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from penstock.core.clock import Clock, system_clock
-from penstock.core.errors import BadInput, NotOffered, PenstockError
+from penstock.core.errors import BadInput, NotOffered, PenstockError, ProviderFailed
 from penstock.core.generation import EngineStats, Generated, Generation, Started, Usage
 from penstock.core.language import GENERATION
 from penstock.core.model import ModelSpec
@@ -87,7 +87,10 @@ class RemoteLanguage(RemoteDeployment):
         assert job.call is not None
         hearing = Hearing(job, self.dialect.reader(job.generation), self.generation, self._clock)
         call, job.call = job.call, None
-        await self.client.ask(call, job.deadline, hearing.take)
+        try:
+            await self.client.ask(call, job.deadline, hearing.take)
+        except ProviderFailed as error:
+            return hearing.end(error)
         return hearing.end()
 
     def _ended(self, job: Job, outcome: Outcome) -> None:
