@@ -9,6 +9,8 @@ Needs scikit-learn; with --vectors (made by training.router.embed) the model for
 from __future__ import annotations
 
 import argparse
+import json
+import re
 from datetime import date
 from pathlib import Path
 from typing import Any
@@ -42,8 +44,10 @@ def main() -> None:
     table = {row["score"]: row["all"]["apgr"] for row in report["unseen subjects"]}
     about = {"made": date.today().isoformat(), "questions": len(found.data.prompt), "apgr on unseen subjects": table}
     write(msgspec.structs.replace(artifact, about=about), chosen.out / "model.json")
-    (chosen.out / "report.json").write_bytes(msgspec.json.format(msgspec.json.encode(report), indent=1) + b"\n")
-    print(msgspec.json.format(msgspec.json.encode(report), indent=1).decode())
+    written = json.dumps(report, indent=1)
+    written = re.sub(r"\[\s+([-\d.]+),\s+([-\d.]+)\s+\]", r"[\1, \2]", written)
+    (chosen.out / "report.json").write_text(written + "\n")
+    print(written)
 
 
 def calibrated(found: Sample) -> tuple[Artifact, dict[str, Any]]:
@@ -67,15 +71,15 @@ def calibrated(found: Sample) -> tuple[Artifact, dict[str, Any]]:
 def reported(found: Sample, said: dict[str, Any]) -> dict[str, Any]:
     """The report: what was compared, on what, and how sure that is."""
     gain, maths = found.data.large - found.data.small, found.data.subject == "gsm8k"
-    rows = []
+    rows, hard = [], {}
     for name, score in judging.scores().items():
-        if "MiniLM" in name and found.vectors is None:
+        if name == judging.WITH_VECTORS and found.vectors is None:
             continue
-        print(name, flush=True)
-        rows.append(_row(name, judging.unseen(score, found), gain, found, maths))
+        hard[name] = judging.unseen(score, found)
+        rows.append(_row(name, hard[name], gain, found, maths))
         last = np.array(judging.like_the_last(score, found))
         rows[-1]["drawn"] = {"mean": _rounded(last.mean(axis=0)), "spread": _rounded(last.std(axis=0))}
-    gated = np.where(said["sure"], 1 - said["easy"], 2.0)
+    gated = np.where(said["sure"], hard[judging.WITHOUT], np.inf)
     return {
         "questions": len(gain),
         "subjects": len(np.unique(found.data.subject)),

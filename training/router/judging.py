@@ -16,6 +16,7 @@ from training.router.peers import PEERS
 Floats = NDArray[np.floating[Any]]
 Score = Callable[[Sample, Sample], Floats]
 FOLDS = 10
+WITHOUT, WITH_VECTORS = "Penstock, text features", "Penstock, with MiniLM"
 RESAMPLES = 300
 
 
@@ -39,7 +40,7 @@ def of_vectors(train: Sample, test: Sample) -> Floats:
 def scores() -> dict[str, Score]:
     """All that are compared."""
     peers: dict[str, Score] = {name: _of_texts(peer) for name, peer in PEERS.items()}
-    return {**peers, "Penstock, text features": of_text, "Penstock, with MiniLM": of_vectors}
+    return {**peers, WITHOUT: of_text, WITH_VECTORS: of_vectors}
 
 
 def _of_texts(peer: Callable[[Labelled, Labelled], Floats]) -> Score:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from penstock.core.errors import ConfigError
 from penstock.routing.complexity.features import NAMES, VERSION
-from penstock.routing.complexity.language import LENGTHS
+from penstock.routing.complexity.language import CLASSES, LENGTHS
 
 SHIPPED = Path(__file__).with_name("model.json")
 LARGEST = 4 << 20
@@ -89,14 +89,32 @@ def read(path: Path) -> Artifact:
 
 
 def _unfit(artifact: Artifact) -> str:
+    """What the estimator could not work with; "" where all is right."""
     if artifact.version != VERSION or artifact.features != NAMES:
         return "it knows other features"
     text, size = artifact.text, len(NAMES)
-    if any(len(each) != size for each in (text.weights, text.mean, text.scale, text.bounds)):
+    if any(len(each) != size for each in (text.weights, text.mean, text.scale, text.bounds)) or min(text.scale) <= 0:
         return "its numbers are not as many as its features"
-    if len(artifact.quantiles) != 101 or len(artifact.known.limits) != len(LENGTHS):
+    if len(artifact.quantiles) != 101 or not 0 <= artifact.unsure < 1:
         return "its calibration is not whole"
-    return ""
+    if len(artifact.known.limits) != len(LENGTHS) or _bytes(artifact.known.table) != CLASSES**3:
+        return "its language is not whole"
+    vectors = artifact.vectors
+    return "" if vectors is None or _whole(vectors) else "its embeddings are not whole"
+
+
+def _whole(vectors: Vectors) -> bool:
+    size = len(vectors.weights)
+    table = vectors.count * size
+    return len(vectors.mean) == size > 0 and _bytes(vectors.centres) == table > 0 and len(vectors.quantiles) == 101
+
+
+def _bytes(text: str) -> int:
+    """How many bytes a text in base64 stands for; -1 where it is none."""
+    try:
+        return len(base64.b64decode(text, validate=True))
+    except ValueError:
+        return -1
 
 
 def write(artifact: Artifact, path: Path) -> None:

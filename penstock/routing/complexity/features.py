@@ -39,7 +39,7 @@ FEATURES = (
     Feature("length", +1, False, "words of the question, up to 80 (logarithm): more to keep in mind"),
     Feature("sentences", +1, False, "its sentences (logarithm): a situation, not a fact"),
     Feature("conditions", +1, False, "it sets a condition: if, unless, suppose, because"),
-    Feature("condition_share", +1, False, "share of such words"),
+    Feature("condition_share", +1, False, "share of words that set conditions"),
     Feature("symbols", +1, False, "mathematical and logical signs (logarithm)"),
     Feature("numbers", +1, False, "numbers in it (logarithm): quantities to combine"),
     Feature("arithmetic", +1, False, "words of reckoning: how many, each, total, per"),

@@ -15,11 +15,10 @@ LEAST_WORDS = 3
 LONGEST = 8000
 """Characters."""
 MANY_WORDS, COMMON_SHARE = 8, 0.12
-_POLITE = re.compile(
-    r"^(?:(?:hi|hello|hey|please|kindly|ok|okay|now|so)\b[ ,.!]*"
-    r"|(?:can|could|would|will) you\b[ ,]*"
-    r"|i(?: would|'d)? (?:want|need|like)(?: you)? to\b[ ,]*"
-    r"|help me(?: to)?\b[ ,]*)+"
+_GREETING = re.compile(r"^(?:(?:hi|hello|hey|please|kindly|ok|okay|now|so)\b[ ,.!]*)+")
+_REQUEST = re.compile(
+    r"^(?:(?:can|could|would|will) you\b[ ,]*|please\b[ ,]*|help me(?: to)?\b[ ,]*|tell me\b[ ,]*"
+    r"|i(?: would|'d)? (?:want|need|like)(?: you)? to\b[ ,]*)+"
 )
 _FENCE = re.compile(r"```|</\w+>|^[ \t]*select\b[^\n]{1,80}\bfrom\b", re.MULTILINE | re.IGNORECASE)
 _CODE_LINE = re.compile(
@@ -63,10 +62,13 @@ def form(question: Question) -> str:
     """Why the text asks for no single right answer, as far as its form says; "" where it seems to."""
     if question.options:
         return ""
-    opening = words(_POLITE.sub("", question.stem.lower().lstrip()))
+    said = _GREETING.sub("", question.stem.lower().lstrip())
+    bare = _REQUEST.sub("", said)
+    opening = words(bare)
     if opening and opening[0] in vocabulary.MAKE:
         return f"asks for something to be made ({opening[0]})"
-    if "?" in question.stem or "__" in question.stem:
+    # Of a polite request the question mark says nothing.
+    if bare == said and ("?" in bare or "__" in bare):
         return ""
     begins = [opening[:1], *(words(sentence)[:1] for sentence in _SENTENCE.split(question.stem))]
     asks = any(word and word[0] in vocabulary.WORK | vocabulary.QUESTION for word in begins)

@@ -34,8 +34,8 @@ TRUTH = _set("true correct valid false incorrect")
 
 MAKE = _set(
     "write rewrite translate summarize summarise draft compose generate create implement refactor debug fix edit "
-    "paraphrase proofread design build improve convert extract classify brainstorm plan roleplay act pretend sing tell "
-    "make give show help continue complete transform review document optimize optimise"
+    "paraphrase proofread design build improve convert extract classify brainstorm plan roleplay act pretend sing "
+    "make give show continue complete transform review document optimize optimise"
 )
 """Verbs that ask for something to be made, which no question with one right answer begins with."""
 WORK = _set(
