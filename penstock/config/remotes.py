@@ -33,6 +33,9 @@ _RANGES: dict[str, tuple[float, float]] = {
     "queue_size": (1, 1_000_000),
 }
 _OF_WORKERS = ("precision", "calibration", "batched", "output", "example", "runtime", "threads")
+_NOT_HERE = ("device", "trust", "batching", "supervision")
+_ELSEWHERE = ("timeout_ms", "queue_size")
+"""Settings of models that run here, which options of the same name stand for."""
 _CARRIERS = ("authorization", "api-key", "x-api-key", "x-goog-api-key", "proxy-authorization", "cookie")
 """Headers that carry secrets."""
 _OURS = ("stream", "messages", "model", "input")
@@ -79,10 +82,13 @@ def _converted(options: Mapping[str, Any]) -> RemoteModel:
 
 def _check_settings(spec: ModelSpec, settings: ModelSettings) -> None:
     given = [name for name in _OF_WORKERS if getattr(settings, name) is not None]
-    if settings.device != "auto":
-        given.append("device")
+    usual = ModelSettings(source=settings.source)
+    given += [name for name in _NOT_HERE if getattr(settings, name) != getattr(usual, name)]
     if given:
         raise ConfigError(f"{given[0]} is for models that run here, and {spec.name} runs at a provider; take it out")
+    for name in _ELSEWHERE:
+        if getattr(settings, name) != getattr(usual, name):
+            raise ConfigError(f"{name} of {spec.name} belongs to its options: {{{name}: ...}}")
     if settings.replicas != 1:
         raise ConfigError(
             f"replicas is for models that run here; for {spec.name} say options: {{max_concurrency: ...}}"

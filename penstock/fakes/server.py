@@ -22,8 +22,7 @@ class FakeServer(ABC):
     """Answers as one provider would. Use it as a context manager, from any thread or event loop.
 
     `calls`: what it was asked, the last `remember` calls. `connections`: how many clients have connected so far; `left`: calls whose client
-    was gone before the end of the answer. `script` says how the next answers go, `plan` how all others do. `loop`: a
-    faster event loop, for measuring.
+    was gone before the end of the answer. `script` says how the next answers go, `plan` how all others do.
 
     >>> with FakeOpenAI() as provider:              # doctest: +SKIP
     ...     provider.script(throttled(), cut(after=3))
@@ -33,7 +32,7 @@ class FakeServer(ABC):
     prefix: ClassVar[str] = ""
     """What of the address stands before the paths of its API, such as "/v1"."""
 
-    def __init__(self, port: int = 0, *, plan: Plan = GOOD, loop: asyncio.AbstractEventLoop | None = None):
+    def __init__(self, port: int = 0, *, plan: Plan = GOOD):
         self.calls: list[Call] = []
         self.remember = 100_000
         self.connections = 0
@@ -42,7 +41,7 @@ class FakeServer(ABC):
         self.port = port
         self._script: deque[Plan] = deque()
         self._open: set[Connection] = set()
-        self._loop = loop or asyncio.new_event_loop()
+        self._loop = asyncio.new_event_loop()
         self._server: asyncio.Server | None = None
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True, name="penstock-fake")
 

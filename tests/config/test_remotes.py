@@ -15,6 +15,7 @@ from penstock.core.errors import ConfigError
 from penstock.routing.settings import CacheSettings
 from penstock.runtimes.remote.choice import PROVIDERS, dialect
 from penstock.runtimes.remote.contract import RemoteModel
+from penstock.scheduling.batching.policy import BatchingSettings
 
 KEY = "sk-very-secret-0123456789"
 
@@ -120,6 +121,9 @@ def test_options_that_are_wrong(monkeypatch: pytest.MonkeyPatch, options: dict[s
         ({"runtime": "onnx"}, "runtime is for models that run here"),
         ({"threads": 2}, "threads is for models that run here"),
         ({"replicas": 2}, "max_concurrency"),
+        ({"batching": BatchingSettings(max_size=4)}, "batching is for models that run here"),
+        ({"timeout_ms": 5}, "timeout_ms of m belongs to its options: {timeout_ms: ...}"),
+        ({"queue_size": 5}, "queue_size of m belongs to its options"),
         ({"cache": CacheSettings()}, "a route's cache keeps answers"),
     ],
 )
