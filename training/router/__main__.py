@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from penstock.routing.complexity.artifact import Artifact, write
+from penstock.routing.complexity.artifact import Artifact, quantiles, write
 from penstock.routing.complexity.judge import judge
 from training.router import judging
 from training.router.data import SUBJECTS, fetch, read
@@ -62,9 +62,9 @@ def calibrated(found: Sample) -> tuple[Artifact, dict[str, Any]]:
     artifact = learn(found)
     vectors = artifact.vectors
     if vectors is not None:
-        vectors = msgspec.structs.replace(vectors, quantiles=_quantiles(near[sure > 0]))
+        vectors = msgspec.structs.replace(vectors, quantiles=quantiles(near[sure > 0]))
     unsure = round(float(1 - sure.mean()), 4)
-    made = msgspec.structs.replace(artifact, quantiles=_quantiles(easy[sure > 0]), unsure=unsure, vectors=vectors)
+    made = msgspec.structs.replace(artifact, quantiles=quantiles(easy[sure > 0]), unsure=unsure, vectors=vectors)
     return made, {"easy": easy, "sure": sure > 0}
 
 
@@ -102,10 +102,6 @@ def _row(name: str, hard: Floats, gain: Floats, found: Sample, maths: Any) -> di
         "gsm8k apgr": round(judge(hard[maths], gain[maths]).apgr, 4),
         "within subjects apgr": round(judging.within_subjects(hard, gain, subjects), 4),
     }
-
-
-def _quantiles(easy: Floats) -> tuple[float, ...]:
-    return tuple(round(float(value), 5) for value in np.percentile(easy, np.arange(101)))
 
 
 def _rounded(values: Floats) -> dict[str, float]:

@@ -64,12 +64,13 @@ def learn(train: Sample, strength: float = STRENGTH, embedder: str = "all-MiniLM
 
 def learn_text(train: Sample, strength: float) -> Linear:
     """Logistic regression of `Sample.lost`, pulled towards equal weights."""
-    mean, scale = np.nanmean(train.rows, axis=0), np.nanstd(train.rows, axis=0)
+    mean, scale = _spread(train.rows)
     rows = np.nan_to_num((train.rows - mean) / scale)
     index = rows @ SIGNS
     even = fit(index[:, None], train.lost, np.zeros(1), 1e-6).weights[0]
     found = fit(rows, train.lost, even * SIGNS, strength)
-    bounds = np.stack([np.nanmin(train.rows, axis=0), np.nanmax(train.rows, axis=0)], axis=1)
+    low, high = np.fmin.reduce(train.rows, axis=0), np.fmax.reduce(train.rows, axis=0)
+    bounds = np.nan_to_num(np.stack([low, high], axis=1))
     return Linear(
         round(found.intercept, 5), _plain(found.weights), _plain(mean), _plain(scale), tuple(map(_pair, bounds))
     )
@@ -87,7 +88,10 @@ def learn_language(data: Labelled) -> Known:
             for place, size in enumerate(LENGTHS):
                 if len(stem) >= size:
                     seen[place].append(language.surprise(stem[:size]))
-    limits = [round(float(np.percentile(values, SURPRISED)), 4) for values in seen]
+    limits: list[float] = []
+    for values in seen:
+        # Longer ones than there are may surprise as the longest do.
+        limits.append(round(float(np.percentile(values, SURPRISED)), 4) if values else limits[-1])
     return Known(Language.learn(stems).written(), tuple(limits))
 
 
@@ -106,6 +110,15 @@ def place(learned: Vectors, vectors: Floats) -> Vectors:
     centres = _centres(vectors)
     near = float(np.percentile((vectors @ centres.T).max(axis=1), 0.5))
     return msgspec.structs.replace(learned, count=CENTRES, centres=packed(centres), near=round(near, 4))
+
+
+def _spread(rows: Floats) -> tuple[Floats, Floats]:
+    """Mean and standard deviation of each feature where it is there; one that is always the same counts for nothing."""
+    there = ~np.isnan(rows)
+    count = np.maximum(1, there.sum(axis=0))
+    mean = np.where(there, rows, 0).sum(axis=0) / count
+    scale = np.sqrt((np.where(there, rows - mean, 0) ** 2).sum(axis=0) / count)
+    return mean, np.where(scale > 1e-9, scale, 1.0)
 
 
 def text_odds(text: Linear, rows: Floats) -> Floats:

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from penstock.core.errors import ConfigError
-from penstock.routing.complexity.artifact import Artifact, Linear
+from penstock.routing.complexity.artifact import Artifact, Linear, quantiles
 from penstock.routing.complexity.estimate import Estimator
 from penstock.routing.complexity.logged import Logged
 from penstock.routing.complexity.refit import fit, sigmoid
@@ -70,7 +70,7 @@ def calibrate(artifact: Artifact, answers: Sequence[Rated]) -> Calibration:
     )
     accepted = _accepted(artifact, answers)
     made = msgspec.structs.replace(artifact, text=text, vectors=None, accepted=accepted)
-    made = msgspec.structs.replace(made, **_quantiles(made, rows, answers), about=_about(artifact, answers))
+    made = msgspec.structs.replace(made, **_spread(made, rows, answers), about=_about(artifact, answers))
     before = _loss(sigmoid(artifact.text.intercept + rows @ np.array(artifact.text.weights)), bad)
     constant = _loss(np.full(len(bad), bad.mean()), bad)
     return Calibration(made, len(answers), before, constant, losses[strength], strength, accepted)
@@ -127,13 +127,12 @@ def _accepted(artifact: Artifact, answers: Sequence[Rated]) -> tuple[str, ...]:
     return tuple(sorted({*artifact.accepted, *(why for why, count in counts.items() if count >= ENOUGH)}))
 
 
-def _quantiles(artifact: Artifact, rows: Floats, answers: Sequence[Rated]) -> dict[str, Any]:
+def _spread(artifact: Artifact, rows: Floats, answers: Sequence[Rated]) -> dict[str, Any]:
     """How estimates spread over one's own questions, and how many of these the gate sends on."""
     easy = 1 - sigmoid(artifact.text.intercept + rows @ np.array(artifact.text.weights))
     sure = np.array([all(why in artifact.accepted for why in each.question.unsure) for each in answers])
     own = easy[sure] if sure.any() else easy
-    spread = tuple(round(float(value), 5) for value in np.percentile(own, np.arange(101)))
-    return {"quantiles": spread, "unsure": round(float(1 - sure.mean()), 4)}
+    return {"quantiles": quantiles(own), "unsure": round(float(1 - sure.mean()), 4)}
 
 
 def _about(artifact: Artifact, answers: Sequence[Rated]) -> dict[str, Any]:
