@@ -27,7 +27,9 @@ def main() -> None:
     parser.add_argument("--wait-ms", type=float, default=0, help="before every answer")
     parser.add_argument("--gap-ms", type=float, default=0, help="before every piece of a streamed answer")
     chosen = parser.parse_args()
-    kind: type[FakeServer] = getattr(importlib.import_module(f"penstock.fakes.{chosen.provider}"), FAKES[chosen.provider])
+    kind: type[FakeServer] = getattr(
+        importlib.import_module(f"penstock.fakes.{chosen.provider}"), FAKES[chosen.provider]
+    )
     fake = kind(chosen.port)
     if chosen.wait_ms or chosen.gap_ms:
         fake.plan = Plan(wait_s=chosen.wait_ms / 1000, gap_s=chosen.gap_ms / 1000)

@@ -21,8 +21,9 @@ PATIENCE_S = 10.0
 class FakeServer(ABC):
     """Answers as one provider would. Use it as a context manager, from any thread or event loop.
 
-    `calls`: what it was asked, the last `remember` calls. `connections`: how many clients have connected so far; `left`: calls whose client
-    was gone before the end of the answer. `script` says how the next answers go, `plan` how all others do.
+    `calls`: what it was asked, the last `remember` calls. `connections`: how many clients have connected so far;
+    `left`: calls whose client was gone before the end of the answer. `script` says how the next answers go, `plan` how
+    all others do.
 
     >>> with FakeOpenAI() as provider:              # doctest: +SKIP
     ...     provider.script(throttled(), cut(after=3))

@@ -65,6 +65,7 @@ def made() -> Iterator[House]:
             "gpt": {"source": "openai:gpt-5-mini", "options": {**options, "url": first.url}},
             "claude": {"source": "anthropic:claude-haiku-4-5", "options": {**options, "url": second.url}},
             "vectors": {"source": f"{first.url}#embed", "options": {**options, "task": "embedding"}},
+            "known": {"source": f"{first.url}#embed", "options": {**options, "task": "embedding"}, "cache": {}},
         }
         with servers.configured(models) as server:
             yield House(server, first, second)
@@ -169,6 +170,16 @@ def test_embeddings_on_the_doors_of_local_ones(house: House) -> None:
             client.embeddings.create(model="vectors", input="one")
     rows = house.server.ask("POST", "/models/vectors/predict", {"inputs": ["one two"]}).json()
     assert np.allclose(rows["outputs"][0]["embedding"], vector("one two", 8), atol=1e-6)
+
+
+def test_rows_that_are_known_are_not_asked_for_again(house: House) -> None:
+    before = len(house.first.calls)
+    for texts in (["a b", "c"], ["c", "a b", "d"], ["d", "c"]):
+        answer = house.server.ask("POST", "/v1/embeddings", {"model": "known", "input": texts}).json()
+        for row, text in zip(answer["data"], texts, strict=True):
+            assert np.allclose(row["embedding"], vector(text, 8), atol=1e-6)
+    asked = [text for call in house.first.calls[before:] for text in call.json["input"]]
+    assert sorted(asked) == ["a b", "c", "d"]
 
 
 def test_who_leaves_is_not_paid_for_any_longer(house: House) -> None:
