@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Generator
+from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from functools import partial
 from typing import Any
 
@@ -120,11 +120,15 @@ class Reply:
     def emit(self, event: object) -> None:
         """Hands a streamed event to whoever iterates; ignored after the end. A reader that falls too far behind gets
         an error instead of the rest: memory is bounded."""
+        self.emit_all((event,))
+
+    def emit_all(self, more: Iterable[object]) -> None:
+        """Hands several on at once: whoever iterates is told once."""
         if self.outcome is None:
             events = self._events
             if events is None:
                 events = self._events = deque()
-            events.append(event)
+            events.extend(more)
             self._notify()
             if len(events) > UNREAD and self._events is events:
                 self.abandon(SlowClient("the answer was not read as fast as it was written"))

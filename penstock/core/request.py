@@ -57,6 +57,23 @@ class Request:
     weight: float = 1.0
     whole: bool = False
 
+    def to(self, model: str, version: str | None, deadline: Deadline) -> Request:
+        """The same, for another model; `dataclasses.replace` would take four times as long."""
+        return Request(
+            self.id,
+            model,
+            self.payload,
+            version,
+            self.outputs,
+            deadline,
+            self.priority,
+            self.tenant,
+            self.hints,
+            self.principal,
+            self.weight,
+            self.whole,
+        )
+
 
 class Handler(Protocol):
     """Every step of the path: takes a request, gives a reply."""

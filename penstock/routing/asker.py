@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from penstock.core.clock import Clock
+from penstock.core.deadline import Deadline
 from penstock.core.errors import Overloaded, Unavailable
 from penstock.core.reply import Reply
 from penstock.core.request import Handler, Request
@@ -17,15 +16,23 @@ from penstock.routing.watched import Asked, Watched
 class Asker:
     """Called with a target's name. `stale` gives an answer that is older than it should be, or nothing."""
 
-    __slots__ = ("_clock", "_handler", "_request", "_route", "_stale", "_watched")
+    __slots__ = ("_clock", "_deadline", "_handler", "_request", "_route", "_stale", "_watched")
 
     def __init__(
-        self, route: Route, request: Request, handler: Handler, pool: Pool, clock: Clock, stale: Asked | None = None
+        self,
+        route: Route,
+        request: Request,
+        handler: Handler,
+        pool: Pool,
+        clock: Clock,
+        deadline: Deadline,
+        stale: Asked | None = None,
     ):
         self._route = route
         self._request = request
         self._handler = handler
         self._clock = clock
+        self._deadline = deadline
         self._stale = stale
         self._watched = Watched(self._model, pool, clock)
 
@@ -41,7 +48,7 @@ class Asker:
 
     async def _model(self, target: str) -> Reply:
         model, _, version = target.partition("@")
-        return await self._handler(replace(self._request, model=model, version=version or None))
+        return await self._handler(self._request.to(model, version or None, self._deadline))
 
     async def _special(self, target: str) -> Reply:
         if target == "rule" and self._route.rule is not None:

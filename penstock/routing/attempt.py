@@ -122,8 +122,7 @@ class Attempt:
     def _say(self, events: list[Any]) -> None:
         if self._heard is not None:
             self._heard.extend(events)
-        for event in events:
-            self.reply.emit(event)
+        self.reply.emit_all(events)
 
     def _begin(self, inner: Reply) -> None:
         self._began = True

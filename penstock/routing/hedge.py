@@ -48,8 +48,7 @@ class Hedge:
     def _news(self, reply: Reply) -> None:
         if self.reply.done or (self._winner is None and not self._leads(reply)) or reply is not self._winner:
             return
-        for event in reply.take():
-            self.reply.emit(event)
+        self.reply.emit_all(reply.take())
         if reply.outcome is not None:
             self.reply.settle(reply.outcome)
         elif not self.reply.done:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import random
 from collections.abc import Mapping
-from dataclasses import replace
 from functools import partial
 from typing import Any
 
@@ -74,12 +73,12 @@ class Router:
         session = session_of(request)
         floor = self.sessions.floor(session, now, settings.sticky_s)
         way = route.way(signals_of(request, settings, judged, session, floor), now, self._rng)
-        request = replace(request, deadline=route.deadline(request.deadline, now))
+        deadline = route.deadline(request.deadline, now)
         heard: list[Any] | None = [] if route.shadow is not None and route.shadow.samples() else None
         attempt = self._attempt(
             request.id,
-            Chain(way.targets, self.budget, deadline=request.deadline, rng=self._rng),
-            Asker(route, request, self._handler, self.pool, self._clock, _stale(route, request, floor)),
+            Chain(way.targets, self.budget, deadline=deadline, rng=self._rng),
+            Asker(route, request, self._handler, self.pool, self._clock, deadline, _stale(route, request, floor)),
             self._clock,
             route.meta(way),
             partial(self._ended, route, request, heard),

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from operator import is_
 from typing import Any
 
 import msgspec
@@ -17,21 +18,16 @@ RUNTIME = "route"
 
 
 class RouteView:
-    """One route. It is ready when somebody can answer, and takes what the first of its models takes."""
+    """One route, as a model of one version. It is ready when somebody can answer, and takes what the first of its models
+    takes."""
 
     def __init__(self, name: str, settings: RouteSettings, models: Models):
         self._settings = settings
         self._models = models
-        self._name = name
         self._answers_itself = "rule" in settings.fallback
-
-    @property
-    def spec(self) -> ModelSpec:
-        """The route as a model of one version."""
-        return ModelSpec(name=self._name, runtime=RUNTIME, path="", platform="penstock_route", details=self._details())
-
-    def _details(self) -> dict[str, Any]:
-        return {"models": list(self._settings.models), "policy": self._settings.policy}
+        self._known: tuple[list[Signature], Signature] | None = None
+        details = {"models": list(settings.models), "policy": settings.policy}
+        self.spec = ModelSpec(name=name, runtime=RUNTIME, path="", platform="penstock_route", details=details)
 
     @property
     def signature(self) -> Signature | None:
@@ -39,9 +35,15 @@ class RouteView:
         signatures = [view.signature for view in self.views() if view.signature is not None]
         if not signatures:
             return None
-        context = [signature.max_tokens for signature in signatures]
-        longest = None if None in context else max(tokens for tokens in context if tokens is not None)
-        return msgspec.structs.replace(signatures[0], max_tokens=longest)
+        if (
+            self._known is not None
+            and all(map(is_, self._known[0], signatures))
+            and len(signatures) == len(self._known[0])
+        ):
+            return self._known[1]
+        signature = _joined(signatures)
+        self._known = (signatures, signature)
+        return signature
 
     @property
     def state(self) -> State:
@@ -83,6 +85,17 @@ class RouteView:
             except UnknownModel:
                 continue
         return found
+
+
+def _same(known: Sequence[Signature], signatures: Sequence[Signature]) -> bool:
+    return len(known) == len(signatures) and all(map(is_, known, signatures))
+
+
+def _joined(signatures: Sequence[Signature]) -> Signature:
+    """The first one, with the longest context of all."""
+    context = [signature.max_tokens for signature in signatures]
+    longest = None if None in context else max(tokens for tokens in context if tokens is not None)
+    return msgspec.structs.replace(signatures[0], max_tokens=longest)
 
 
 class RouteViews:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
@@ -32,6 +31,7 @@ _FIELDS = {
     "input_json_delta": "partial_json",
 }
 """What a delta has more of."""
+from penstock.protocols import ids
 
 
 class Writer:
@@ -72,7 +72,7 @@ class Writer:
 
     def _start(self, started: Started) -> Wire:
         message: Wire = {
-            "id": f"msg_{secrets.token_hex(12)}",
+            "id": f"msg_{ids.token(12)}",
             "type": "message",
             "role": "assistant",
             "model": self._model,

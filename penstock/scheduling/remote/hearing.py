@@ -26,7 +26,7 @@ class Hearing:
     """Hands a reply's events on. The first waits for the second: a provider that only says that it has begun, and then
     breaks, can still be replaced by another unnoticed. `outcome`: None until the reply has ended."""
 
-    __slots__ = ("_clock", "_held", "_job", "_reader", "_recorder", "_reply", "_told", "outcome")
+    __slots__ = ("_clock", "_held", "_job", "_new", "_reader", "_recorder", "_reply", "_told", "outcome")
 
     def __init__(self, job: RemoteJob, reader: Reader, recorder: GenerationRecorder, clock: Clock):
         self._job = job
@@ -35,21 +35,30 @@ class Hearing:
         self._recorder = recorder
         self._clock = clock
         self._held: Started | None = None
+        self._new: list[Event] = []
         self._told = 0
         self.outcome: Outcome | None = None
 
     def take(self, messages: list[Message]) -> Heard:
         """Messages have come."""
-        spoke = False
+        spoke, new = False, self._new
         for message in messages:
             for news in self._reader.feed(message.data, message.event):
                 if isinstance(news, Generated | PenstockError):
                     self._over(news)
                     return Heard.ALL
                 spoke = self._tell(news) or spoke
+        if new:
+            self._hand_on()
         if spoke:
             self._time()
         return Heard.SOME if self._job.first else Heard.NOTHING
+
+    def _hand_on(self) -> None:
+        """All that came together goes on together."""
+        new = self._new[:]
+        self._new.clear()
+        self._reply.emit_all(new)
 
     def end(self, broke: PenstockError | None = None) -> Outcome:
         """The body has ended, or the connection broke (`broke`): how the reply did. An answer of which everything had
@@ -60,6 +69,8 @@ class Hearing:
                     self._over(news if broke is None or isinstance(news, Generated) else broke)
                     break
                 self._tell(news)
+        if self._new:
+            self._hand_on()
         return self.outcome or broke or ProviderFailed("the provider's answer has no end")
 
     def _tell(self, event: Event) -> bool:
@@ -70,11 +81,11 @@ class Hearing:
         self._begin()
         if isinstance(event, Stopped):
             self._recorder.stopped(event.reason)
-            self._reply.emit(event)
+            self._new.append(event)
             return False
         if isinstance(event, Text | Reasoning | CallArguments):
             self._told += len(event.text)
-        self._reply.emit(event)
+        self._new.append(event)
         return True
 
     def _begin(self) -> None:
@@ -84,7 +95,7 @@ class Hearing:
             meta, job = self._reply.meta, self._job
             meta.queue_s = job.started - job.arrived
             meta.usage = Usage(held.prompt_tokens, held.cached_tokens)
-            self._reply.emit(held)
+            self._new.append(held)
 
     def _time(self) -> None:
         """Token times, as clients see them, and what the answer took so far: one that is given up costs that."""
@@ -98,6 +109,8 @@ class Hearing:
     def _over(self, outcome: Generated | PenstockError) -> None:
         if isinstance(outcome, Generated):
             self._begin()
+        if self._new:
+            self._hand_on()
         if self._told or isinstance(outcome, Generated):
             self._time()
         self.outcome = outcome

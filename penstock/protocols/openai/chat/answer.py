@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Mapping
 from typing import Any
@@ -18,6 +17,7 @@ from penstock.core.generation import (
     TokenLogprob,
     Usage,
 )
+from penstock.protocols import ids
 from penstock.protocols.generation.answers import Answer, Choice
 from penstock.protocols.openai.chat.request import ChatRequest
 from penstock.protocols.openai.usage import logprobs_of, usage_of
@@ -31,7 +31,7 @@ def chat_answer(message: ChatRequest, answer: Answer, told: Mapping[str, Any]) -
 
 def _head(message: ChatRequest, object: str) -> dict[str, Any]:
     return {
-        "id": f"chatcmpl-{secrets.token_hex(12)}",
+        "id": f"chatcmpl-{ids.token(12)}",
         "object": object,
         "created": int(time.time()),
         "model": message.model,

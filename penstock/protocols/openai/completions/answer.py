@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import secrets
 import time
 from collections.abc import Mapping
 from typing import Any
 
 from penstock.core.generation import Event, Started, Stopped, Text, Usage
+from penstock.protocols import ids
 from penstock.protocols.generation.answers import Answer
 from penstock.protocols.openai.completions.logprobs import Positions
 from penstock.protocols.openai.completions.request import CompletionRequest
@@ -28,7 +28,7 @@ def completion_answer(message: CompletionRequest, answer: Answer, told: Mapping[
 
 def _head(message: CompletionRequest) -> Json:
     return {
-        "id": f"cmpl-{secrets.token_hex(12)}",
+        "id": f"cmpl-{ids.token(12)}",
         "object": "text_completion",
         "created": int(time.time()),
         "model": message.model,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import secrets
 from collections.abc import Sequence
 from typing import Any, Protocol
 
 from penstock.core.generation import CallStarted, TokenLogprob
+from penstock.protocols import ids
 from penstock.protocols.openai.usage import logprobs_of
 
 Json = dict[str, Any]
@@ -29,7 +29,7 @@ class Building(Protocol):
 
 def new_id(kind: str) -> str:
     """An id such as "msg_..."."""
-    return f"{kind}_{secrets.token_hex(16)}"
+    return f"{kind}_{ids.token(16)}"
 
 
 class TextItem:
