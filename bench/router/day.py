@@ -16,6 +16,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import textwrap
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -55,6 +56,14 @@ ROUTES: dict[str, dict[str, Any]] = {
     },
 }
 READY_S = 60
+ABOUT = """{requests:,} requests, {again:.0%} of them asked before, {follows:.0%} within a conversation; {questions:,} \
+questions of {subjects} subjects {told}. Who is right is known: the labels are those of Mixtral-8x7B-Instruct (small) and \
+gpt-4-1106-preview (premium), at their list prices of then. Fake providers say so over real sockets; everything else is \
+real, and all figures are the ledger's. `python -m bench.router.day` repeats it; one seed."""
+HOW_TO_READ = """complexity-N asks for N % premium calls. *By chance*: right answers if as much money went to premium calls \
+drawn at random. The share that was asked for is met on questions like those of the calibration, and only there: other \
+subjects are easier or harder, so look at what a route really does (`penstock costs`), and fit it to your own feedback \
+(`penstock route calibrate`)."""
 
 
 def main() -> None:
@@ -66,15 +75,17 @@ def main() -> None:
         return
     made = day(asked, options.requests, options.repeats, options.seed)
     with tempfile.TemporaryDirectory(prefix="penstock-day-") as folder:
-        found = measured(Path(folder), asked, made, options.model)
-    text = section(found, made, options)
+        found, strong = measured(Path(folder), asked, made, options.model)
+    text = section(found, strong, made, options)
     print(text)
     if options.write:
         replace_section(options.page, "router day", text)
 
 
-def measured(folder: Path, known: Sequence[Question], made: Sequence[Asked], model: Path | None) -> Costs:
-    """What the ledger says of the day, by route."""
+def measured(
+    folder: Path, known: Sequence[Question], made: Sequence[Asked], model: Path | None
+) -> tuple[Costs, dict[str, float]]:
+    """What the ledger says of the day, by route, and the share of premium's answers."""
     began = time.time()
     with small(known) as cheap, large(known) as dear:
         settings = configuration(folder, cheap.url, dear.url, model)
@@ -85,8 +96,21 @@ def measured(folder: Path, known: Sequence[Question], made: Sequence[Asked], mod
                 asyncio.run(replay(url, route, made))
     database = Database(settings["state"]["url"])
     found = costs(database, "route", began - 1, time.time() + 1)
+    strong = _strong(database)
     database.close()
-    return found
+    return found, strong
+
+
+def _strong(database: Database) -> dict[str, float]:
+    """The share of each route's requests that the premium model answered."""
+    from sqlalchemy import case, func, select
+
+    from penstock.storage.tables import requests
+
+    share = func.avg(case((requests.c.model == "premium", 1.0), else_=0.0))
+    with database.reading() as connection:
+        asked = select(requests.c.route, share).where(requests.c.cache != "hit").group_by(requests.c.route)
+        return {route: float(found) for route, found in connection.execute(asked)}
 
 
 def configuration(folder: Path, cheap: str, dear: str, model: Path | None) -> dict[str, Any]:
@@ -121,34 +145,49 @@ def _serving(folder: Path) -> Iterator[str]:
         print((folder / "log").read_text()[-2000:], file=sys.stderr)
 
 
-def section(found: Costs, made: Sequence[Asked], options: argparse.Namespace) -> str:
+def section(found: Costs, strong: dict[str, float], made: Sequence[Asked], options: argparse.Namespace) -> str:
     """The results, for people."""
     rows = {row.name: row for row in found.rows}
     texts = [asked.question.text for asked in made]
     numbers = {text: number for number, text in enumerate(texts)}
     again = repeated([numbers[text] for text in texts])
     subjects = len({asked.question.subject for asked in made})
+    told = "that the complexity model was not fitted on" if options.model else "of which it was fitted on some"
+    follows = sum(bool(asked.earlier) for asked in made) / len(made)
     lines = [
-        f"{len(made):,} requests of one day, {again:.0%} of them asked before, "
-        f"{sum(bool(asked.earlier) for asked in made) / len(made):.0%} within a conversation; "
-        f"{len(set(texts)):,} questions of {subjects} subjects"
-        + (" that the complexity model was not fitted on." if options.model else ".")
-        + ' "By chance": the share of right answers if as much money went to premium calls drawn at random.',
+        "## A day through routes",
         "",
-        "| route | cost | saved | per 1,000 | answers right | by chance | of premium's | kept | per 1,000 right |",
+        _filled(
+            ABOUT.format(
+                requests=len(made),
+                again=again,
+                follows=follows,
+                questions=len(set(texts)),
+                subjects=subjects,
+                told=told,
+            )
+        ),
+        "",
+        "| route | premium calls | cost | saved | answers right | by chance | of premium's | kept | 1,000 right cost |",
         "|---|---:|---:|---:|---:|---:|---:|---:|---:|",
-        *(_line(rows[name], rows["always-small"], rows["always-premium"]) for name in ROUTES),
+        *(_line(rows[name], strong[name], rows["always-small"], rows["always-premium"]) for name in ROUTES),
+        "",
+        _filled(HOW_TO_READ),
     ]
     return "\n".join(lines)
 
 
-def _line(row: Cost, cheapest: Cost, premium: Cost) -> str:
+def _filled(text: str) -> str:
+    return textwrap.fill(text, 130)
+
+
+def _line(row: Cost, strong: float, cheapest: Cost, premium: Cost) -> str:
     right, low, best = row.score or 0.0, cheapest.score or 0.0, premium.score or 1.0
     chance = low + (best - low) * max(0.0, row.cost - cheapest.cost) / (premium.cost - cheapest.cost)
     cells = [
+        f"{strong:.0%}",
         f"${row.cost:.2f}",
         f"{1 - row.cost / premium.cost:.0%}",
-        f"${row.per_1000 or 0:.3f}",
         f"{right:.1%}",
         f"{chance:.1%}" if row.name.startswith("complexity") and not row.kept else "",
         f"{right / best:.1%}",
