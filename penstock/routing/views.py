@@ -18,8 +18,8 @@ RUNTIME = "route"
 
 
 class RouteView:
-    """One route, as a model of one version. It is ready when somebody can answer, and takes what the first of its models
-    takes."""
+    """One route, as a model of one version. It is ready when somebody can answer, and takes what the first of its
+    models takes."""
 
     def __init__(self, name: str, settings: RouteSettings, models: Models):
         self._settings = settings

@@ -19,6 +19,7 @@ from penstock.core.generation import (
     Text,
     Usage,
 )
+from penstock.protocols import ids
 
 Wire = dict[str, Any]
 PING: Wire = {"type": "ping"}
@@ -31,7 +32,6 @@ _FIELDS = {
     "input_json_delta": "partial_json",
 }
 """What a delta has more of."""
-from penstock.protocols import ids
 
 
 class Writer:
