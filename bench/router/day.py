@@ -56,14 +56,15 @@ ROUTES: dict[str, dict[str, Any]] = {
     },
 }
 READY_S = 60
-ABOUT = """{requests:,} requests, {again:.0%} of them asked before, {follows:.0%} within a conversation; {questions:,} \
-questions of {subjects} subjects {told}. Who is right is known: the labels are those of Mixtral-8x7B-Instruct (small) and \
-gpt-4-1106-preview (premium), at their list prices of then. Fake providers say so over real sockets; everything else is \
-real, and all figures are the ledger's. `python -m bench.router.day` repeats it; one seed."""
-HOW_TO_READ = """complexity-N asks for N % premium calls. *By chance*: right answers if as much money went to premium calls \
-drawn at random. The share that was asked for is met on questions like those of the calibration, and only there: other \
-subjects are easier or harder, so look at what a route really does (`penstock costs`), and fit it to your own feedback \
-(`penstock route calibrate`)."""
+ABOUT = """{requests:,} requests, {again:.0%} of them asked before, {follows:.0%} within a conversation; \
+{questions:,} questions of {subjects} subjects {told}. Who is right is known: the labels are those of \
+Mixtral-8x7B-Instruct (small) and gpt-4-1106-preview (premium), at their list prices of then. Fake providers say so \
+over real sockets; everything else is real, and all figures are the ledger's. `python -m bench.router.day` repeats it; \
+one seed."""
+HOW_TO_READ = """complexity-N asks for N % premium calls. *By chance*: right answers if as much money went to premium \
+calls drawn at random. The share that was asked for is met on questions like those of the calibration, and only there: \
+other subjects are easier or harder, so look at what a route really does (`penstock costs`), and fit it to your own \
+feedback (`penstock route calibrate`)."""
 
 
 def main() -> None:
