@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import math
 import re
+from collections import Counter
+from itertools import pairwise
 from typing import NamedTuple
 
 from penstock.routing.complexity import words as vocabulary
 from penstock.routing.complexity.parts import Question, taken_apart, words
 
-_NUMBER = re.compile(r"(?<![A-Za-z])\d[\d,.]*")
+_NUMBER = re.compile(r"\d[\d,.]*")
 _SYMBOL = re.compile(r"[=+^*/<>\\|∑∫√≤≥→±∨∧⊃≡~∀∃]")
-_COMPARED = re.compile(
-    r"\b(?:[a-z]+er than|more|less|fewer|larger|smaller|higher|lower|greater|increase[sd]?|decrease[sd]?)\b"
-)
+_ROMAN = re.compile(r"I{1,3}\.? (?:and|or|only)\b|II\b")
+_NUMBERED = re.compile(r"\w+")
 _ABSTRACT = ("tion", "sion", "ity", "ism", "ence", "ance", "ment", "osis", "itis", "ology", "ous", "ive", "ical")
-_DEFINES = re.compile(r"\b(?:is called|known as|refers? to|defined|definition|term|termed|referred to|name of|means)\b")
-_SHOUTED = re.compile(r"\b(?:NOT|EXCEPT|LEAST|FALSE|INCORRECT)\b")
-_ROMAN = re.compile(r"\bI{1,3}\.? (?:and|or|only)\b|\bII\b")
+SHOUTED = ("NOT", "EXCEPT", "LEAST", "FALSE", "INCORRECT")
+DEFINING = ("is called", "known as", "refer to", "refers to", "referred to", "name of")
+SOURCES = ("information", "passage", "text", "excerpt", "article", "source")
 _QUOTE = re.compile(r"[\"“”]")
 LONG_QUOTE = 250
 """Characters from which a quotation is a source."""
-_SOURCE = re.compile(r"following (?:information|passage|text|excerpt|article|source)|\b(?:passage|excerpt)\b")
-_NUMBERED = re.compile(r"\w+")
 
 
 class Feature(NamedTuple):
@@ -85,9 +84,9 @@ def features_of(question: Question) -> list[float]:
 
 def _of_stem(question: Question) -> list[float]:
     stem, said = question.stem, question.words
-    low, size, kinds = stem.lower(), max(1, len(said)), set(said)
-    numbers, conditions = len(_NUMBER.findall(stem)), _count(said, vocabulary.CONDITION)
-    reckoning, people = _count(said, vocabulary.ARITHMETIC), _count(said, vocabulary.PERSON)
+    low, size, counts = stem.lower(), max(1, len(said)), Counter(said)
+    numbers, conditions = _numbers(stem), _count(counts, vocabulary.CONDITION)
+    reckoning, people = _count(counts, vocabulary.ARITHMETIC), _count(counts, vocabulary.PERSON)
     worded = math.log1p(min(numbers, 6)) if reckoning > size / 20 and people else 0.0
     return [
         math.log(min(size, 80)),
@@ -98,21 +97,36 @@ def _of_stem(question: Question) -> list[float]:
         math.log1p(numbers),
         float(reckoning > 0),
         worded,
-        math.log1p(len(_COMPARED.findall(low))),
-        float(not kinds.isdisjoint(vocabulary.NEGATION)),
-        float(_SHOUTED.search(stem) is not None),
-        float(not kinds.isdisjoint(vocabulary.TRUTH)),
+        math.log1p(_count(counts, vocabulary.COMPARED) + _comparatives(said)),
+        float(not counts.keys().isdisjoint(vocabulary.NEGATION)),
+        float(any(word in stem for word in SHOUTED)),
+        float(not counts.keys().isdisjoint(vocabulary.TRUTH)),
         float(_ROMAN.search(stem) is not None),
         people / size,
-        float(_DEFINES.search(low) is not None),
+        float(any(words in low for words in DEFINING) or not counts.keys().isdisjoint(vocabulary.DEFINITION)),
         float("__" in stem),
         float(said[:1] != () and said[0] in vocabulary.QUESTION),
-        float("what" in kinds),
+        float("what" in counts),
         sum(len(word) > 8 for word in said) / size,
         sum(word.endswith(_ABSTRACT) for word in said if len(word) > 5) / size,
-        float(any(len(part) >= LONG_QUOTE for part in _QUOTE.split(stem)[1::2]))
-        + float(_SOURCE.search(low) is not None),
+        float(_brings_source(low, counts)) + any(len(part) >= LONG_QUOTE for part in _QUOTE.split(stem)[1::2]),
     ]
+
+
+def _numbers(stem: str) -> int:
+    """Numbers that are no part of a name such as H2O."""
+    return sum(not stem[max(0, match.start() - 1)].isalpha() for match in _NUMBER.finditer(stem))
+
+
+def _comparatives(said: tuple[str, ...]) -> int:
+    """How often something is said to be ...er than something else."""
+    if "than" not in said:
+        return 0
+    return sum(word == "than" and before.endswith("er") for before, word in pairwise(said))
+
+
+def _brings_source(low: str, counts: Counter[str]) -> bool:
+    return "passage" in counts or "excerpt" in counts or any(f"following {word}" in low for word in SOURCES)
 
 
 def _of_options(options: tuple[str, ...]) -> list[float]:
@@ -121,23 +135,23 @@ def _of_options(options: tuple[str, ...]) -> list[float]:
     tokens = [_NUMBERED.findall(option.lower()) for option in options]
     spoken = [words(option) for option in options]
     together = [word for option in spoken for word in option]
-    size = max(1, len(together))
+    size, counts = max(1, len(together)), Counter(together)
     return [
         _likeness([set(option) for option in tokens]),
         1 - len({option[0] if option else "" for option in tokens}) / len(tokens),
-        float(any(word in vocabulary.NEGATION for word in together)),
-        float(any(word in vocabulary.VERDICT for word in together)),
-        float(any(word in vocabulary.REASON for word in together)),
-        _count(together, vocabulary.QUANTIFIER) / size,
+        float(not counts.keys().isdisjoint(vocabulary.NEGATION)),
+        float(not counts.keys().isdisjoint(vocabulary.VERDICT)),
+        float(not counts.keys().isdisjoint(vocabulary.REASON)),
+        _count(counts, vocabulary.QUANTIFIER) / size,
         math.log1p(sum(len(_SYMBOL.findall(option)) for option in options)),
         sum(len(option) <= 1 for option in spoken) / len(options),
-        sum(len(word) for word in together) / size,
+        sum(map(len, together)) / size,
         sum(word.endswith(_ABSTRACT) for word in together if len(word) > 5) / size,
     ]
 
 
-def _count(said: tuple[str, ...] | list[str], kind: frozenset[str]) -> int:
-    return sum(word in kind for word in said)
+def _count(counts: Counter[str], kind: frozenset[str]) -> int:
+    return sum(counts[word] for word in counts.keys() & kind)
 
 
 def _likeness(sets: list[set[str]]) -> float:

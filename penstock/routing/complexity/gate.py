@@ -20,7 +20,8 @@ _REQUEST = re.compile(
     r"^(?:(?:can|could|would|will) you\b[ ,]*|please\b[ ,]*|help me(?: to)?\b[ ,]*|tell me\b[ ,]*"
     r"|i(?: would|'d)? (?:want|need|like)(?: you)? to\b[ ,]*)+"
 )
-_FENCE = re.compile(r"```|</\w+>|^[ \t]*select\b[^\n]{1,80}\bfrom\b", re.MULTILINE | re.IGNORECASE)
+_FENCES = ("```", "</")
+_QUERY = re.compile(r"^[ \t]*select\b[^\n]{1,80}\bfrom\b", re.MULTILINE | re.IGNORECASE)
 _CODE_LINE = re.compile(
     r"^[ \t]*(?:def|class|import|from|function|const|let|var|public|private|return|for|while|if)\b[^\n?]*[;:{(][ \t]*$"
     r"|[;{}][ \t]*$",
@@ -41,13 +42,20 @@ def reasons(
         yield "longer than any known question"
     if len(question.words) < LEAST_WORDS and not question.options:
         yield "too short to judge"
-    if _FENCE.search(stem) or len(_CODE_LINE.findall(stem)) >= 2:
+    if code(stem):
         yield "holds code"
-    if not language.knows(stem) or not english(question.words):
+    if not language.knows(stem) or not (question.options or english(question.words)):
         yield "reads like no known question (another language, or no words)"
     if why := form(question):
         yield why
     yield from _beyond(row, bounds)
+
+
+def code(stem: str) -> bool:
+    """Whether it holds marks of code, or at least two lines of it."""
+    if any(fence in stem for fence in _FENCES) or _QUERY.search(stem):
+        return True
+    return "\n" in stem and len(_CODE_LINE.findall(stem)) >= 2
 
 
 def english(said: Sequence[str]) -> bool:

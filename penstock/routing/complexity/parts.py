@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import NamedTuple
 
-HEAD, TAIL = 1500, 2500
+HEAD, TAIL = 1000, 2000
 """Characters that are looked at where a text is longer than both together: its beginning, and its end with the task."""
 
 _OPTION = re.compile(r"^[ \t]*\(?([A-J]|[a-j])[.):][ \t]*(\S[^\n]*)$", re.MULTILINE)

@@ -30,6 +30,10 @@ COMMON = _set(
 )
 """What English text is full of."""
 REASON = _set("because if unless since but")
+COMPARED = _set(
+    "more less fewer larger smaller higher lower greater increase increases increased decrease decreases decreased"
+)
+DEFINITION = _set("defined definition term termed means")
 TRUTH = _set("true correct valid false incorrect")
 
 MAKE = _set(
