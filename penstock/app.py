@@ -113,7 +113,6 @@ class App:
         self, spec: ModelSpec, settings: DeploymentSettings, create: Callable[[str], Runtime | Engine] | None = None
     ) -> None:
         """Adds a model version; `create` makes the runtime of an inline one."""
-        self.books.prices.add(spec, settings.threads or 1)
         self.fleet.add(spec, settings, create)
 
     def asgi(self) -> AsgiApp:
@@ -129,6 +128,7 @@ class App:
         cannot be read."""
         await self.books.start()
         self.fleet.start()
+        self._price()
         if failures := await self.loaded():
             raise ModelFileError("\n".join(f"model {name!r}: {why}" for name, why in failures.items()))
 
@@ -145,6 +145,12 @@ class App:
         await self.books.start()
         await self.server.start(self.config.http.host, self.config.http.port)
         self.fleet.start(self.url, self.books.guard.internal_key)
+        self._price()
+
+    def _price(self) -> None:
+        """Which share of the machine a model's worker takes is known once all of them are."""
+        for deployment in self.fleet.all():
+            self.books.prices.add(deployment.spec, deployment.settings.threads or self.fleet.share)
 
     @property
     def url(self) -> str:

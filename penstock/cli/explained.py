@@ -15,7 +15,7 @@ from penstock.routing.policies.choice import policy_of
 from penstock.routing.policies.contract import Candidate
 from penstock.routing.route import named
 from penstock.routing.settings import RouteSettings
-from penstock.routing.signals import signals_of
+from penstock.routing.signals import UNJUDGED, Judged, signals_of
 
 PRESENT = ("least_busy", "latency")
 """Policies that decide by what only a running server knows."""
@@ -47,7 +47,7 @@ def decision(name: str, settings: RouteSettings, estimator: Estimator, text: str
     """
     request = Request("explain", name, Generation(messages=(Message("user", text),)), hints=hints)
     threshold = estimator.threshold(settings.strong_share)
-    judged = estimator(text) if settings.policy == "complexity" else (None, False)
+    judged = Judged(*estimator(text)) if settings.policy == "complexity" else UNJUDGED
     signals = signals_of(request, settings, judged)
     candidates = [
         Candidate(target, weight=each.weight, quality=each.quality or 0.0) for target, each in named(settings).items()

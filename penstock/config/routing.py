@@ -79,6 +79,7 @@ class Routing:
         if settings.policy != "complexity":
             return None
         from penstock.routing.complexity.estimate import Estimator
+        from penstock.routing.complexity.threshold import Threshold
 
         estimator = Estimator.load(self._base / settings.estimator if settings.estimator else None)
         embed = None
@@ -86,8 +87,8 @@ class Routing:
             from penstock.routing.responses.embedding import Embedder
 
             embed = Embedder(self._handler, self._models, settings.embedder)
-        threshold = estimator.threshold(settings.strong_share, vectors=embed is not None)
-        return Judge(estimator, threshold, embed)
+        start = estimator.threshold(settings.strong_share, vectors=embed is not None)
+        return Judge(estimator, Threshold(start, settings.strong_share), embed)
 
     def _responses(self, name: str, settings: RouteSettings) -> Responses | None:
         cache = settings.cache

@@ -194,5 +194,5 @@ class Attempt:
             self._timer = None
 
 
-_OWN = frozenset(("age_s", "cache", "cost", "degraded", "quotas", "route", "tries", "why"))
+_OWN = frozenset(("age_s", "cache", "cost", "degraded", "features", "quotas", "route", "tries", "why"))
 _TAKEN = tuple(name for name in Meta.__slots__ if name not in _OWN)

@@ -9,6 +9,7 @@ import numpy as np
 import numpy.typing as npt
 
 from penstock.core.request import Request
+from penstock.routing.complexity.threshold import Threshold
 from penstock.routing.signals import UNJUDGED, Judged, question_of
 
 Embed = Callable[[Request, str], Awaitable[npt.NDArray[np.float32] | None]]
@@ -20,11 +21,14 @@ class Estimate(Protocol):
 
     def __call__(self, text: str, vector: Sequence[float] | None = None) -> tuple[float, bool]: ...
 
+    def logged(self, text: str) -> str:
+        """What may be kept of a text: numbers, never its words."""
+
 
 class Judge:
-    """`threshold`: the least probability with which the small model is asked."""
+    """`threshold`: the least probability with which the small model is asked; it follows the questions that come."""
 
-    def __init__(self, estimate: Estimate, threshold: float, embed: Embed | None = None):
+    def __init__(self, estimate: Estimate, threshold: Threshold, embed: Embed | None = None):
         self.threshold = threshold
         self._estimate = estimate
         self._embed = embed
@@ -35,4 +39,12 @@ class Judge:
         if not text:
             return UNJUDGED
         vector = None if self._embed is None else await self._embed(request, text)
-        return self._estimate(text, None if vector is None else vector.tolist())
+        threshold = self.threshold.value
+        easy, sure = self._estimate(text, None if vector is None else vector.tolist())
+        self.threshold.saw(easy, sure)
+        return Judged(easy, sure, threshold)
+
+    def logged(self, request: Request) -> str:
+        """What may be kept of a question, to calibrate on."""
+        text = question_of(request)
+        return self._estimate.logged(text) if text else ""

@@ -10,6 +10,7 @@ from penstock.core.deadline import Deadline
 from penstock.core.errors import BadInput, Overloaded, PenstockError, Unavailable, UnknownModel
 from penstock.core.model import Models, State
 from penstock.core.reply import Meta
+from penstock.core.request import Request
 from penstock.routing.failure.ladder import Ladder
 from penstock.routing.judge import Judge
 from penstock.routing.policies.choice import policy_of
@@ -66,7 +67,7 @@ class Route:
         self._models = models
         self._pool = pool
         self._expect = expect
-        self._policy = policy_of(settings, 0.5 if judge is None else judge.threshold)
+        self._policy = policy_of(settings)
         self.targets = named(settings)
 
     def way(self, signals: Signals, now: float, rng: random.Random) -> Way:
@@ -132,9 +133,11 @@ class Route:
         """The settings of the model that answered, where it is one of the policy's."""
         return self.targets.get(meta.model) or self.targets.get(f"{meta.model}@{meta.version}")
 
-    def meta(self, way: Way) -> Meta:
+    def meta(self, way: Way, request: Request) -> Meta:
         """What a reply of this route says of itself from the beginning."""
         meta = Meta()
+        if self.settings.log_features and self.judge is not None:
+            meta.features = self.judge.logged(request)
         meta.route, meta.why, meta.degraded = self.name, way.why, way.degraded
         return meta
 

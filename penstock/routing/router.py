@@ -80,7 +80,7 @@ class Router:
             Chain(way.targets, self.budget, deadline=deadline, rng=self._rng),
             Asker(route, request, self._handler, self.pool, self._clock, deadline, _stale(route, request, floor)),
             self._clock,
-            route.meta(way),
+            route.meta(way, request),
             partial(self._ended, route, request, heard),
             patience_s=route.patience_s(way),
             hedge_s=None if settings.hedge_ms is None else settings.hedge_ms / 1000,

@@ -91,9 +91,11 @@ class RouteSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_
     premium: Annotated[float, msgspec.Meta(ge=0)] | None = None
     """cost: what it may cost where the caller wants "premium" (default: no bound)."""
     strong_share: Annotated[float, msgspec.Meta(ge=0, le=1)] = 0.5
-    """complexity: about how many requests go to the strong model; sets the threshold by the calibration data."""
+    """complexity: about how many requests go to the strong model; the threshold follows the questions that come."""
     estimator: str = ""
     """complexity: a file that penstock route calibrate made of one's own feedback (default: the built-in estimate)."""
+    log_features: bool = False
+    """complexity: keep numbers that describe each question in the ledger, never its words, to calibrate on later."""
     embedder: str = ""
     """complexity: a served embedding model whose vectors help to judge a question."""
     sticky_s: Annotated[float, msgspec.Meta(ge=0)] = 3600.0

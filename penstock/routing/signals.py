@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from typing import NamedTuple
 
 from penstock.core.generation import Generation
 from penstock.core.request import Hints, Request
@@ -16,9 +17,16 @@ USUAL_ANSWER = 256
 NOTHING = Hints()
 
 
-Judged = tuple[float | None, bool]
-"""How likely a small model suffices (None: nobody can say), and whether questions of this kind are known."""
-UNJUDGED: Judged = (None, False)
+class Judged(NamedTuple):
+    """How likely a small model suffices (None: nobody can say), whether questions of this kind are known, and how
+    likely is likely enough (None: as the policy has it)."""
+
+    easy: float | None
+    sure: bool
+    threshold: float | None = None
+
+
+UNJUDGED = Judged(None, False)
 
 
 def signals_of(
@@ -27,7 +35,6 @@ def signals_of(
     """The signals of a request to a route. `floor`: the quality that its session has reached."""
     hints, payload = request.hints or NOTHING, request.payload
     prompt, answer = _sizes(payload) if isinstance(payload, Generation) else (0, 0)
-    easy, sure = judged
     return Signals(
         prompt_tokens=prompt,
         answer_tokens=answer,
@@ -38,8 +45,9 @@ def signals_of(
         session=session,
         floor=floor,
         pin=hints.pin,
-        easy=easy,
-        sure=sure,
+        easy=judged.easy,
+        sure=judged.sure,
+        threshold=judged.threshold,
     )
 
 
@@ -71,14 +79,14 @@ def _sizes(generation: Generation) -> tuple[int, int]:
 
 
 def session_of(request: Request) -> str:
-    """What names a conversation: the caller's own word, else how it began; "" for a first question."""
+    """What names a conversation with a route: the caller's own word, else how it began; "" for a first question."""
     hints, payload = request.hints or NOTHING, request.payload
     if hints.session:
-        return f"{request.tenant or ''}/{hints.session}"
+        return f"{request.tenant or ''}/{request.model}/{hints.session}"
     if not isinstance(payload, Generation) or len(payload.messages) < 3:
         return ""
     began = next((message.content for message in payload.messages if message.role == "user"), "")
-    return f"{request.tenant or ''}/{hashlib.blake2b(began.encode(), digest_size=12).hexdigest()}"
+    return f"{request.tenant or ''}/{request.model}/{hashlib.blake2b(began.encode(), digest_size=12).hexdigest()}"
 
 
 class Sessions:

@@ -34,7 +34,8 @@ CGROUP = Path("/sys/fs/cgroup")
 
 
 class Fleet:
-    """The served versions of every model. The last step of the path. `drain_s`: time for accepted work to finish."""
+    """The served versions of every model. The last step of the path. `drain_s`: time for accepted work to finish;
+    `share`: threads of each worker that has no setting of its own."""
 
     def __init__(self, drain_s: float = 30.0) -> None:
         self.drain_s = drain_s
@@ -42,7 +43,7 @@ class Fleet:
         self.draining = False
         self._starting: asyncio.Task[None] | None = None
         self._locks: dict[str, asyncio.Lock] = {}
-        self._share = 1
+        self.share = 1
         self._url = self._key = ""
 
     def add(
@@ -123,7 +124,7 @@ class Fleet:
         `url`: where this server answers; `key`: with which models that need others may ask them there. Raises
         `ConfigError` when what a model needs is not served.
         """
-        self._share = thread_share(sum(d.settings.replicas for d in self.all() if d.spec.runtime != REMOTE))
+        self.share = thread_share(sum(d.settings.replicas for d in self.all() if d.spec.runtime != REMOTE))
         self._url, self._key = url, key
         self._starting = asyncio.get_running_loop().create_task(self._start(self._waves()))
 
@@ -142,7 +143,7 @@ class Fleet:
     def _begin(self, deployment: Served) -> None:
         """Begins to load one; only those that ask others get the key."""
         deployment.key = self._key if deployment.settings.needs else ""
-        deployment.start(self._share, self._url)
+        deployment.start(self.share, self._url)
 
     def _broken(self, names: Iterable[str]) -> str:
         """The first of these models that could not be loaded, or nothing."""

@@ -21,9 +21,11 @@ from penstock.core.errors import (
 from penstock.core.generation import Generated, Text
 from penstock.core.reply import Reply
 from penstock.core.request import Hints
+from penstock.routing.complexity.threshold import Threshold
 from penstock.routing.failure.breaker import BreakerSettings
 from penstock.routing.failure.budget import RetryBudget, RetrySettings
 from penstock.routing.failure.ladder import LadderSettings
+from penstock.routing.judge import Judge
 from penstock.routing.pool import Pool
 from penstock.routing.route import Route
 from penstock.routing.router import Router
@@ -34,11 +36,11 @@ from tests.routing.backends import Backend, Backends, question
 DOWN = ProviderFailed("down")
 
 
-def router(*backends: Backend, rule: Rule | None = None, **settings: Any) -> Router:
+def router(*backends: Backend, rule: Rule | None = None, judge: Judge | None = None, **settings: Any) -> Router:
     models = Backends(backends)
     pool = Pool(BreakerSettings())
     chosen = RouteSettings(models=settings.pop("models", tuple(models.by_name)), **settings)
-    route = Route("route", chosen, models, pool, lambda name, signals, busy_s: 0.0, rule=rule)
+    route = Route("route", chosen, models, pool, lambda name, signals, busy_s: 0.0, rule=rule, judge=judge)
     budget = RetryBudget(RetrySettings(backoff_ms=1))
     return Router(models, {"route": route}, pool, budget, rng=random.Random(0))
 
@@ -311,3 +313,30 @@ def test_an_answer_that_goes_out_whole_may_break_in_the_middle() -> None:
     made = router(Backend("a", ["half an ", DOWN]), Backend("b", ["from b"]))
     text, reply = run(ask(made, whole=True))
     assert (text, reply.meta.model, reply.meta.tries) == ("from b", "b", 3)
+
+
+class Lengths:
+    """An estimate: short questions are easy, and those with a question mark are known."""
+
+    def __call__(self, text: str, vector: object = None) -> tuple[float, bool]:
+        return 1 / len(text), "?" in text
+
+    def logged(self, text: str) -> str:
+        return str(len(text))
+
+
+def test_easy_questions_go_to_the_small_model_and_sessions_only_move_up() -> None:
+    judge = Judge(Lengths(), Threshold(0.2, 0.5))
+    made = router(Backend("small"), Backend("large"), policy="complexity", judge=judge, log_features=True)
+
+    def asked(text: str, session: str = "") -> tuple[str, str, str]:
+        reply = run(ask(made, text=text, hints=Hints(session=session)))[1]
+        return reply.meta.model, reply.meta.why, reply.meta.features
+
+    assert asked("2+2?") == ("small", "easy (0.25)", "4")
+    assert asked("Is this one a little harder?")[:2] == ("large", "hard (0.04)")
+    assert asked("Hm.")[:2] == ("large", "not a kind of question that is known")
+    assert asked("2+2?", "mine")[0] == "small"
+    assert asked("And a much harder one?", "mine")[0] == "large"
+    assert asked("2+2?", "mine")[:2] == ("large", "its session needs the strong model")
+    assert asked("2+2?", "yours")[0] == "small"

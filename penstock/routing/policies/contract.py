@@ -17,7 +17,8 @@ class Signals(msgspec.Struct, frozen=True):
     `floor`: the least quality that its session has reached; `pin`: the model that the caller names.
 
     `easy`: the calibrated probability that a small model suffices, None where nobody estimated it; `sure`: whether the
-    estimate is to be trusted: it knows questions of this kind.
+    estimate is to be trusted: it knows questions of this kind; `threshold`: what `easy` has to reach, None where the
+    policy's own holds.
     """
 
     prompt_tokens: int = 0
@@ -31,6 +32,7 @@ class Signals(msgspec.Struct, frozen=True):
     pin: str = ""
     easy: float | None = None
     sure: bool = True
+    threshold: float | None = None
 
 
 class Candidate(msgspec.Struct, frozen=True):

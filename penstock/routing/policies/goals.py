@@ -71,7 +71,7 @@ class Complexity:
             return _first(strong, candidates, "this quality was asked for", key=_by_quality)
         if signals.easy is None or not signals.sure:
             return _first(strong, candidates, "not a kind of question that is known", key=_by_quality)
-        if signals.easy >= self.threshold:
+        if signals.easy >= (self.threshold if signals.threshold is None else signals.threshold):
             return _first(small, candidates, f"easy ({signals.easy:.2f})")
         return _first(strong, candidates, f"hard ({signals.easy:.2f})", key=_by_quality)
 
