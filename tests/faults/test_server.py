@@ -270,7 +270,14 @@ def test_many_clients_come_and_go_and_memory_comes_back() -> None:
             for value in range(150):
                 assert server.predict(value).json()["outputs"] == [2 * value]
 
+        def written() -> bool:
+            return b"penstock_ledger_waiting 0.0" in server.ask("GET", "/metrics").body
+
         together([traffic] * 4)
+        # The database's library is loaded once, with the first entries.
+        eventually(written, "the ledger was not written")
+        together([traffic] * 4)
+        eventually(written, "the ledger was not written")
         settled = server.memory()
         together([traffic] * 4)
         assert server.memory() < settled * 1.05
