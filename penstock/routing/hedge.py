@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from penstock.core.errors import PenstockError
-from penstock.core.reply import Meta, Reply
+from penstock.core.reply import Reply
 from penstock.routing.watched import Asked
 
 
@@ -13,7 +13,7 @@ class Hedge:
     """`reply` is the winner's: its events and its end, never any of the other's. The loser is closed at once."""
 
     def __init__(self, first: Reply, second: str, ask: Asked, after_s: float):
-        self.reply = Reply(Meta(), self._close)
+        self.reply = Reply(first.meta, self._close)
         self._second = second
         self._ask = ask
         self._racing: list[Reply] = []

@@ -49,8 +49,11 @@ class Flight:
             return
         if not self.members:
             self._give_up()
+            self._inform(member)
         elif member is self.owner:
             self.owner = next(iter(self.members))
+            self._inform(self.owner)
+            self._inform(member)
 
     def follow(self, inner: Reply) -> None:
         """The computation has begun."""

@@ -17,7 +17,7 @@ from penstock.core.errors import (
     ProviderFailed,
     SlowClient,
 )
-from penstock.core.generation import Generated, Text
+from penstock.core.generation import Generated, Text, Usage
 from penstock.core.reply import UNREAD, Reply
 from penstock.core.request import Request
 from penstock.protocols.http.drive import Drive
@@ -91,6 +91,21 @@ def test_the_first_may_leave() -> None:
         assert [second.meta.busy_s, third.meta.busy_s] == [0.5, 0.0], "the next one pays"
         assert [second.meta.cost, third.meta.cost] == [None, 0.0]
         assert said(await route.ask()) == "ab"
+
+    run(scenario())
+
+
+def test_whoever_is_the_last_to_leave_pays_for_all_that_was_said() -> None:
+    async def scenario() -> None:
+        route = Route(computing=Computing())
+        first, second = await route.ask(), await route.ask()
+        route.computing.say("a", end=False)
+        inner = route.computing.replies[-1]
+        inner.meta.usage = Usage(30, 0, 5000)
+        first.close()
+        second.close()
+        assert (first.meta.cost, second.meta.cost) == (0.0, None)
+        assert second.meta.usage == Usage(30, 0, 5000)
 
     run(scenario())
 
