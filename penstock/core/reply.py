@@ -87,7 +87,7 @@ class Reply:
     A streaming reply yields events before it ends: `async for event in reply`.
     """
 
-    __slots__ = ("_callbacks", "_end_callbacks", "_events", "_on_close", "meta", "outcome")
+    __slots__ = ("_callbacks", "_end_callbacks", "_events", "_on_close", "meta", "on_alive", "outcome")
 
     def __init__(self, meta: Meta, on_close: Callable[[], None] | None = None):
         self.meta = meta
@@ -96,6 +96,12 @@ class Reply:
         self._callbacks: Callable[[Any], None] | list[Callable[[Any], None]] | None = None
         self._end_callbacks: tuple[Callable[[Any], None], ...] = ()
         self._events: deque[Any] | None = None
+        self.on_alive: Callable[[], None] | None = None
+
+    def alive(self) -> None:
+        """Says that somebody works on it, though there is no event yet: whoever watches for silence is told."""
+        if self.on_alive is not None:
+            self.on_alive()
 
     @property
     def done(self) -> bool:
