@@ -27,10 +27,10 @@ class Meta:
     `busy_s`: seconds of a local worker's time that were this request's own share.
 
     Where a route answered: `route` its name, `why` the reason for this model in a few ASCII words, `tries` how many
-    models were asked, `cache` "hit" or "miss" ("" where none is kept), `age_s` how old a kept answer is, `degraded` the
-    step of the route's ladder ("" for a full answer). `cost`: None until it is known what the answer costs.
-    `quotas`: what is left of the caller's limits, where it has any. `features`: of the question, for the ledger of
-    routes with `log_features`.
+    models were asked, `fallback` whether not the first choice answered, `cache` "hit" or "miss" ("" where none is
+    kept), `age_s` how old a kept answer is, `degraded` the step of the route's ladder ("" for a full answer). `cost`:
+    None until it is known what the answer costs. `quotas`: what is left of the caller's limits, where it has any.
+    `features`: of the question, for the ledger of routes with `log_features`.
     """
 
     __slots__ = (
@@ -43,6 +43,7 @@ class Meta:
         "compute_s",
         "cost",
         "degraded",
+        "fallback",
         "features",
         "first_s",
         "model",
@@ -72,6 +73,7 @@ class Meta:
         self.route = ""
         self.why = ""
         self.tries = 1
+        self.fallback = False
         self.cache = ""
         self.age_s = 0.0
         self.degraded = ""
