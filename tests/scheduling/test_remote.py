@@ -316,6 +316,23 @@ def test_who_leaves_frees_the_place(fake: FakeOpenAI, plan: Plan) -> None:
     asyncio.run(ask())
 
 
+def test_who_leaves_before_the_call_began_frees_the_place(fake: FakeOpenAI) -> None:
+    async def ask() -> None:
+        async with served(fake, max_concurrency=2) as fleet:
+            for _ in range(3):
+                replies = [await asked(fleet) for _ in range(3)]
+                for reply in replies:
+                    reply.close()
+            assert await asyncio.wait_for(said(fleet), 10) == ANSWER
+            assert deployment(fleet).idle
+            began = await asked(fleet)
+            began.close()
+            await asyncio.wait_for(fleet.drain(10), 5)
+            assert len(fake.calls) == 1
+
+    asyncio.run(ask())
+
+
 def test_the_line_is_bounded(fake: FakeOpenAI) -> None:
     async def ask() -> None:
         async with served(fake, max_concurrency=2, queue_size=3) as fleet:
@@ -329,7 +346,7 @@ def test_the_line_is_bounded(fake: FakeOpenAI) -> None:
             for reply in (replies[0], replies[1], replies[3], replies[4]):
                 assert not isinstance((await events(reply))[-1], Exception)
             assert len(fake.calls) == 4
-            assert model.load == 0
+            await until(lambda: model.load == 0)
             assert replies[4].meta.queue_s > 0
 
     asyncio.run(ask())

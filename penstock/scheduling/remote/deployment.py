@@ -129,6 +129,8 @@ class RemoteDeployment(ABC):
             job.started = now
             self._running.add(job)
             job.task = asyncio.get_running_loop().create_task(self._run(job))
+            # Not at the end of `_run`: a task that is cancelled before its first step runs none of it.
+            job.task.add_done_callback(partial(self._free, job))
 
     async def _run(self, job: RemoteJob) -> None:
         """One job from its place to its end; nothing that happens in it harms another."""
@@ -146,9 +148,8 @@ class RemoteDeployment(ABC):
         except Exception:
             # Whoever waits must not harm the others.
             log.exception("reply_broken", model=self.spec.name)
-        self._free(job)
 
-    def _free(self, job: RemoteJob) -> None:
+    def _free(self, job: RemoteJob, _: asyncio.Task[None]) -> None:
         """Its place is another's."""
         self._running.discard(job)
         self._line.settle(job, job.tokens)
