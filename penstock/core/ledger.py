@@ -14,6 +14,7 @@ class Entry(msgspec.Struct, gc=False):
     `route`, `model`, `version`: who answered, "" where nobody did. `status`: 200, or the error's; `code`: the error's,
     "" without one. `cost`: None where no price is known. `premium`: what the dearest model of the route would have
     cost. `features`: numbers that describe the question, never its words; only of routes with `log_features`.
+    `shadow`: a call that nobody asked for, to compare models; no budget counts it.
     """
 
     id: str
@@ -41,6 +42,7 @@ class Entry(msgspec.Struct, gc=False):
     cost: float | None
     premium: float | None
     features: str = ""
+    shadow: bool = False
 
 
 class Feedback(msgspec.Struct, frozen=True):

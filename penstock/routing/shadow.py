@@ -119,4 +119,5 @@ class Shadow:
             busy_s=meta.busy_s,
             cost=self._price(meta.model, meta),
             premium=0.0,
+            shadow=True,
         )

@@ -10,7 +10,15 @@ from penstock.core.errors import ConfigError
 from penstock.storage.tables import metadata
 
 Step = Callable[[Connection], None]
-STEPS: tuple[Step, ...] = ()
+
+
+def _shadow(connection: Connection) -> None:
+    """Shadow calls have a column of their own."""
+    connection.execute(text("ALTER TABLE penstock_requests ADD COLUMN shadow BOOLEAN NOT NULL DEFAULT FALSE"))
+    connection.execute(text("UPDATE penstock_requests SET shadow = TRUE WHERE why = 'shadow'"))
+
+
+STEPS: tuple[Step, ...] = (_shadow,)
 """From version 1 to 2, from 2 to 3, and so on. A step stands for good: it never uses the tables' present form, which a
 new database gets at once."""
 

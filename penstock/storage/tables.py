@@ -4,7 +4,20 @@ from __future__ import annotations
 
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Double, Index, Integer, LargeBinary, MetaData, Table, Text, TypeDecorator
+from sqlalchemy import (
+    BigInteger,
+    Boolean,
+    Column,
+    Double,
+    Index,
+    Integer,
+    LargeBinary,
+    MetaData,
+    Table,
+    Text,
+    TypeDecorator,
+    false,
+)
 
 from penstock.core.access import masked
 
@@ -81,6 +94,7 @@ requests = Table(
     Column("premium", Double),
     Column("count", _Number, nullable=False, server_default="1"),
     Column("features", Text, nullable=False, server_default=""),
+    Column("shadow", Boolean, nullable=False, server_default=false()),
     Index("penstock_requests_at", "at"),
     Index("penstock_requests_tenant_at", "tenant", "at"),
     Index("penstock_requests_id", "id"),

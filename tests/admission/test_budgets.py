@@ -35,6 +35,11 @@ def database(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Databas
     made.close()
 
 
+def test_shadow_calls_count_towards_no_budget_after_a_restart(database: Database) -> None:
+    write_down(database, entry(NOON, 0.25), msgspec.structs.replace(entry(NOON, 5.0), shadow=True))
+    assert [found.day for found in spent_before(database, NOON + 1)] == [0.25]
+
+
 def spend(desk: Desk, tokens: int) -> None:
     desk.end(desk.ask(), prompt=tokens, answer=0)
 

@@ -13,18 +13,20 @@ from penstock.core.ledger import Entry, Feedback
 from penstock.telemetry.ledger.details import Details
 from penstock.telemetry.ledger.sums import Sums
 
+Scored = tuple[str, str, str]
+"""Request, tenant and source of a score."""
 ROWS = 20_000
 """Rows that may wait while the database is away; what comes then is summed, so that no amount is lost."""
-SCORES = 20_000
+SCORES = 5_000
 """Feedback that may wait."""
 
 
 class Pending:
-    """Rows, sums and feedback. `lost`: feedback that found no room."""
+    """Rows, sums and feedback: of a request, tenant and source the newest. `lost`: feedback that found no room."""
 
     def __init__(self, rows_per_minute: int):
         self.rows: deque[Entry] = deque()
-        self.scores: deque[Feedback] = deque()
+        self.scores: dict[Scored, Feedback] = {}
         self.sums = Sums()
         self.lost = 0
         self._details = Details(rows_per_minute)
@@ -32,19 +34,20 @@ class Pending:
     def __len__(self) -> int:
         return len(self.rows) + len(self.scores) + len(self.sums)
 
-    def add(self, things: Iterable[Entry | Feedback]) -> None:
+    def add(self, entries: Iterable[Entry]) -> None:
         """Takes what was recorded."""
-        for thing in things:
-            if isinstance(thing, Feedback):
-                self._score(thing)
-            elif self._details.wanted(thing) and len(self.rows) < ROWS:
-                self.rows.append(thing)
+        for entry in entries:
+            if self._details.wanted(entry) and len(self.rows) < ROWS:
+                self.rows.append(entry)
             else:
-                self.sums.add(thing)
+                self.sums.add(entry)
 
-    def _score(self, feedback: Feedback) -> None:
-        if len(self.scores) < SCORES:
-            self.scores.append(feedback)
+    def score(self, feedback: Feedback) -> None:
+        """Takes a score in the place of an older one."""
+        which = feedback.request, feedback.tenant, feedback.source
+        if which in self.scores or len(self.scores) < SCORES:
+            self.scores.pop(which, None)
+            self.scores[which] = feedback
         else:
             self.lost += 1
 
@@ -54,11 +57,11 @@ class Pending:
 
     def first_scores(self, count: int) -> list[dict[str, Any]]:
         """The oldest feedback, as it is written; it stays until `written`."""
-        return [msgspec.structs.asdict(feedback) for feedback in islice(self.scores, count)]
+        return [msgspec.structs.asdict(feedback) for feedback in islice(self.scores.values(), count)]
 
     def written(self, rows: int = 0, scores: int = 0) -> None:
         """The oldest are in the database."""
         for _ in range(rows):
             self.rows.popleft()
-        for _ in range(scores):
-            self.scores.popleft()
+        for which in list(islice(self.scores, scores)):
+            del self.scores[which]

@@ -6,7 +6,7 @@ from typing import Any
 
 from penstock.core.ledger import Entry
 
-SAME = ("tenant", "key", "name", "route", "model", "version", "status", "code", "cache", "degraded")
+SAME = ("tenant", "key", "name", "route", "model", "version", "status", "code", "cache", "degraded", "shadow")
 """What requests that are summed have in common, besides the time, and whether cost and premium are known."""
 ADDED = (
     "tries", "rows", "prompt_tokens", "cached_tokens", "completion_tokens", "queue_s", "first_s", "total_s", "busy_s",
@@ -36,7 +36,7 @@ class Sums:
         group = (
             entry.at // step * step, entry.tenant, entry.key, entry.name if entry.model else "", entry.route,
             entry.model, entry.version, entry.status, entry.code, entry.cache, entry.degraded,
-            entry.cost is None, entry.premium is None,
+            entry.shadow, entry.cost is None, entry.premium is None,
         )  # fmt: skip
         found = self._sums.get(group)
         if found is None:

@@ -7,6 +7,9 @@ import math
 import threading
 import time
 from collections import deque
+from collections.abc import Iterator
+
+import msgspec
 
 from penstock.core.errors import PenstockError
 from penstock.core.ledger import Entry, Feedback
@@ -18,14 +21,20 @@ from penstock.telemetry.logs import logger
 log = logger("telemetry")
 CAPACITY = 200_000
 """Entries that may wait for the thread; at 20,000 a second it would have to be away for ten."""
+SCORES = 5_000
+"""Feedback that may wait for it, in a place of its own: it never displaces entries."""
+COMMENT = 1_000
+"""Characters of a comment that are kept so far."""
+SCORE_AFTER_S = 2.0
+"""How long feedback waits for the row of its request, which another server may be about to write."""
 GATHER_S = 0.5
 """Entries are gathered for so long before they are written."""
 CHUNK, ROWS, BREATH_S = 64, 100, 0.001
 """Entries that the thread looks at, rows that it writes, and how long it then leaves the interpreter to the loop."""
 AWAY_S = (1.0, 30.0)
 """The first and the longest pause before a database that does not answer is asked again."""
-TIDY_S = 3600.0
-"""How often old rows are summed or removed."""
+TIDY_S, TIDY_SHARE_S = 3600.0, 0.2
+"""How often old rows are summed or removed, and how long at a time between two writes."""
 
 
 class LedgerWriter:
@@ -41,7 +50,9 @@ class LedgerWriter:
         self.up = True
         self._database = database
         self._settings = settings
-        self._queue: deque[Entry | Feedback] = deque()
+        self._queue: deque[Entry] = deque()
+        self._scores: deque[tuple[float, Feedback]] = deque()
+        self._lost_scores = 0
         self._pending = Pending(settings.rows_per_minute)
         self._wake = threading.Event()
         self._stop = threading.Event()
@@ -50,27 +61,32 @@ class LedgerWriter:
         self._retry_at = -math.inf
         self._pause = AWAY_S[0]
         self._tidy_at = time.monotonic() + GATHER_S
+        self._tidying: Iterator[None] | None = None
 
     def record(self, entry: Entry) -> None:
         """Takes an entry."""
-        self._take(entry)
-
-    def feedback(self, feedback: Feedback) -> None:
-        """Takes a score."""
-        self._take(feedback)
-
-    def _take(self, thing: Entry | Feedback) -> None:
         if len(self._queue) < CAPACITY:
-            self._queue.append(thing)
+            self._queue.append(entry)
         else:
             self.lost += 1
+        if self._asleep:
+            self._rouse()
+
+    def feedback(self, feedback: Feedback) -> None:
+        """Takes a score; it is written where the request has a row."""
+        if len(feedback.comment) > COMMENT:
+            feedback = msgspec.structs.replace(feedback, comment=feedback.comment[:COMMENT])
+        if len(self._scores) < SCORES:
+            self._scores.append((time.monotonic(), feedback))
+        else:
+            self._lost_scores += 1
         if self._asleep:
             self._rouse()
 
     @property
     def waiting(self) -> int:
         """Entries, rows and sums that are not written yet."""
-        return len(self._queue) + len(self._pending)
+        return len(self._queue) + len(self._scores) + len(self._pending)
 
     async def stop(self, within_s: float = 10.0) -> None:
         """Writes what is left, and ends; says what could not be written in time."""
@@ -112,6 +128,8 @@ class LedgerWriter:
         if len(self._pending.rows) or len(self._pending.scores):
             return max(0.0, self._retry_at - now)
         until = self._tidy_at - now
+        if self._scores:
+            until = min(until, self._scores[0][0] + SCORE_AFTER_S - now)
         if len(self._pending.sums):
             until = min(until, 60 - time.time() % 60)
         return max(0.0, until)
@@ -137,13 +155,17 @@ class LedgerWriter:
             self._pending.add([queue.popleft() for _ in range(min(CHUNK, len(queue)))])
             if not last:
                 time.sleep(BREATH_S)
+        ripe = math.inf if last else time.monotonic() - SCORE_AFTER_S
+        while self._scores and self._scores[0][0] <= ripe:
+            self._pending.score(self._scores.popleft()[1])
 
     def _write(self, *, last: bool) -> None:
         from penstock.telemetry.ledger.inserting import write
 
         pending = self._pending
         while pending.rows or pending.scores:
-            rows, scores = pending.first_rows(ROWS), pending.first_scores(ROWS)
+            rows = pending.first_rows(ROWS)
+            scores = [] if rows else pending.first_scores(ROWS)
             write(self._database, rows, scores)
             pending.written(len(rows), len(scores))
             self.written += len(rows)
@@ -164,14 +186,22 @@ class LedgerWriter:
             self._pending.sums.put(sums)
 
     def _tidy(self) -> None:
-        from penstock.telemetry.ledger.tidying import tidy
+        """A little of it, so that entries are written meanwhile, and other writers find their turn."""
+        from penstock.telemetry.ledger.tidying import steps
 
-        tidy(self._database, self._settings, time.time())
+        if self._tidying is None:
+            self._tidying = steps(self._database, self._settings, time.time())
+        until, tidying = time.monotonic() + TIDY_SHARE_S, self._tidying
+        self._tidying = None
+        for _ in tidying:
+            if time.monotonic() >= until:
+                self._tidying = tidying
+                return
         self._tidy_at = time.monotonic() + TIDY_S
 
     def _back(self) -> None:
         if not self.up:
-            log.info("ledger_back", lost=self.lost + self._pending.lost)
+            log.info("ledger_back", lost=self.lost + self._lost_scores + self._pending.lost)
         self.up = True
         self._retry_at, self._pause = -math.inf, AWAY_S[0]
 

@@ -7,12 +7,16 @@ import subprocess
 import sys
 import threading
 import time
+from typing import Any
 
 import pytest
+from msgspec.structs import asdict
 
+from penstock.core.errors import Unavailable
 from penstock.core.ledger import Feedback
 from penstock.storage.contract import StateSettings
 from penstock.storage.database import Database
+from penstock.telemetry.ledger import inserting
 from penstock.telemetry.ledger.writer import LedgerWriter
 from tests.telemetry.ledger.conftest import NOW, Keep, entry, kept, prediction, write
 
@@ -95,7 +99,67 @@ def test_the_newest_score_counts(keep: Keep, database: Database) -> None:
     scores = [Feedback("r1", "acme", NOW, score) for score in (0.0, 0.5, 1.0)]
     keep(entry(), *scores, Feedback("r1", "acme", NOW, 0.25, "shadow"), Feedback("r1", "evil", NOW, 0.0))
     found = kept(database, "SELECT tenant, source, score FROM penstock_feedback ORDER BY tenant, source")
-    assert found == [("acme", "shadow", 0.25), ("acme", "user", 1.0), ("evil", "user", 0.0)]
+    assert found == [("acme", "shadow", 0.25), ("acme", "user", 1.0)]
+
+
+def test_scores_of_requests_that_nobody_made_are_not_kept(keep: Keep, database: Database) -> None:
+    keep(*(Feedback(f"nobody-{number}", "acme", NOW, 0.0) for number in range(100)))
+    keep(entry("r1"), Feedback("r1", "acme", NOW, 1.0))
+    assert kept(database, "SELECT request, score FROM penstock_feedback") == [("r1", 1.0)]
+
+
+def test_scores_wait_for_the_rows_of_their_requests(keep: Keep, database: Database) -> None:
+    many = [entry(f"r{number}") for number in range(250)]
+    keep(*(Feedback(one.id, "acme", NOW, 0.5) for one in many), *many)
+    assert kept(database, "SELECT count(*) FROM penstock_feedback") == [(250,)]
+
+
+def test_feedback_never_displaces_entries(tmp_path: object) -> None:
+    writer = LedgerWriter(Database(f"sqlite:///{tmp_path}/penstock.db"), StateSettings())
+    writer._thread = threading.current_thread()  # so that nobody takes anything away
+    for number in range(250_000):
+        writer.feedback(Feedback(f"r{number}", "acme", NOW, 0.5, "user", "y" * 4096))
+    writer.record(entry())
+    assert writer.lost == 0
+    assert writer.waiting < 10_000
+    assert all(len(score.comment) <= 1000 for _, score in writer._scores)
+
+
+def test_one_tenant_leaves_rows_to_others(keep: Keep, database: Database) -> None:
+    minutes = [entry(f"a{number}", at=NOW) for number in range(5)] + [entry("b", tenant="beta", at=NOW)]
+    loud = [entry(f"c{number}", at=NOW + 60) for number in range(100)]
+    quiet = [entry(f"d{number}", at=NOW + 61, tenant="beta") for number in range(10)]
+    keep(*minutes, *loud, *quiet, settings=StateSettings(rows_per_minute=20))
+    found = "SELECT tenant, count(*) FROM penstock_requests WHERE id <> '' AND at >= {} GROUP BY tenant ORDER BY tenant"
+    assert kept(database, found.format(NOW + 60)) == [("acme", 10), ("beta", 10)]
+
+
+class Breaks:
+    """Ends a connection in the middle of a transaction: before the insert of a row with this id."""
+
+    def __init__(self, database: Database, id: str):
+        from sqlalchemy import event
+
+        self.id, self.times = id, 1
+        event.listen(database.engine(), "before_cursor_execute", self)
+
+    def __call__(self, connection: Any, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        from sqlalchemy.exc import OperationalError
+
+        values = parameters.values() if isinstance(parameters, dict) else parameters
+        if self.times and "INSERT" in statement and not many and self.id in values:
+            self.times -= 1
+            raise OperationalError(statement, None, Exception("the connection is gone"))
+
+
+def test_rows_are_written_once_where_the_connection_breaks_in_the_middle(database: Database) -> None:
+    rows = [asdict(one) | {"count": 1} for one in (entry("a"), entry("b"), entry("c", rows=10**30), entry("d"))]
+    broken = Breaks(database, "d")
+    with pytest.raises(Unavailable):
+        inserting.write(database, rows, [])
+    assert not broken.times
+    inserting.write(database, rows, [])
+    assert kept(database, "SELECT id FROM penstock_requests ORDER BY id") == [("a",), ("b",), ("d",)]
 
 
 def test_recording_is_cheap_and_bounded(tmp_path: object) -> None:
