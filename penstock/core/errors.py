@@ -5,6 +5,7 @@
     │   ├── ContextExceeded     400  INVALID_ARGUMENT     prompt and answer do not fit the model's context
     │   ├── NotOffered          400  INVALID_ARGUMENT     this model cannot do what is asked; another may
     │   ├── ContentFiltered     400  INVALID_ARGUMENT     a provider's safety filter withheld the answer
+    │   ├── NotAccepted         400  INVALID_ARGUMENT     a provider finds the request wrong; another may not
     │   ├── BadRows             400  INVALID_ARGUMENT     some rows of a batch are (inside; callers get BadInput)
     │   ├── SlowClient          408  DEADLINE_EXCEEDED    head or body came too slowly
     │   ├── TooLarge            413  RESOURCE_EXHAUSTED   a body, tensor or list over its limit
@@ -109,6 +110,12 @@ class ContentFiltered(BadInput):
     """A provider's safety filter stopped the prompt or the answer; another model may answer."""
 
     code = "content_filter"
+
+
+class NotAccepted(BadInput):
+    """A provider finds the request wrong by its own rules, and says why; another model may take it."""
+
+    code = "not_accepted"
 
 
 class SlowClient(BadInput):

@@ -14,6 +14,7 @@ from penstock.core.errors import (
     Draining,
     Forbidden,
     Loading,
+    NotAccepted,
     NotOffered,
     Overloaded,
     PenstockError,
@@ -40,7 +41,16 @@ class Verdict(StrEnum):
 _FINAL = (BadInput, Cancelled, DeadlineExceeded, RequestRefused, Unauthenticated, Forbidden, UnknownModel)
 _AGAIN = (ProviderFailed, Unavailable)
 _BUSY = (Overloaded, Loading, Unloaded, Draining)
-_HERE_ONLY = (ContextExceeded, NotOffered, ContentFiltered, Unsupported, QuotaExceeded, CrashLooping, *_BUSY)
+_HERE_ONLY = (
+    ContextExceeded,
+    NotOffered,
+    NotAccepted,
+    ContentFiltered,
+    Unsupported,
+    QuotaExceeded,
+    CrashLooping,
+    *_BUSY,
+)
 _INNOCENT = (*_FINAL, *_BUSY, Unsupported)
 
 
