@@ -8,7 +8,7 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import msgspec
 
-from penstock.config import routes
+from penstock.config import names, routes
 from penstock.config.document import Document, Path, Problem, nearest
 from penstock.config.expected import convert, shown
 from penstock.config.schema import Config, ModelSettings
@@ -120,7 +120,7 @@ class _Check:
             self._alias(alias, target, config)
         for name in config.routes:
             self._name(("routes", name), name)
-        for path, message in routes.problems(config):
+        for path, message in (*routes.problems(config), *names.problems(config)):
             self.refuse(path, message)
         self._positive(config.http.limits, ("http", "limits"))
         self._positive(config.admission, ("admission",))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import types
 from collections.abc import Sequence
 from typing import Annotated, Any, Literal, Union, get_args, get_origin
@@ -15,6 +16,8 @@ _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or 
 
 def convert(value: Any, hint: Any) -> Any:
     """The value as its setting's type. Raises `ValueError` with a sentence about what would be right."""
+    if isinstance(value, float) and not math.isfinite(value):
+        raise ValueError(f"must be a number that is finite, not {value}")
     try:
         return msgspec.convert(value, hint, strict=True)
     except msgspec.ValidationError as error:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 import msgspec
+
+Money = Annotated[float, msgspec.Meta(ge=0)]
 
 
 class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -12,28 +16,31 @@ class Price(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     a request pays for the share of it that it kept busy. `above`: some providers ask more for long prompts.
     """
 
-    prompt: float = 0.0
+    prompt: Money = 0.0
     """USD per million prompt tokens."""
-    cached: float | None = None
+    cached: Money | None = None
     """USD per million prompt tokens that the provider had cached (default: as other prompt tokens)."""
-    completion: float = 0.0
+    completion: Money = 0.0
     """USD per million generated tokens."""
-    request: float = 0.0
+    request: Money = 0.0
     """USD per request."""
-    hourly: float = 0.0
+    hourly: Money = 0.0
     """USD per hour of the machine; a request pays for the share of it that it kept busy."""
-    above: int = 0
+    above: Annotated[int, msgspec.Meta(ge=0)] = 0
     """Prompts of more tokens than this have the three prices below, for all of their tokens (0: there are none)."""
-    above_prompt: float = 0.0
+    above_prompt: Money = 0.0
     """prompt, of a long one."""
-    above_cached: float | None = None
+    above_cached: Money | None = None
     """cached, of a long one."""
-    above_completion: float = 0.0
+    above_completion: Money = 0.0
     """completion, of a long one."""
 
 
 def of_tokens(price: Price, prompt: int, cached: int, completion: int) -> float:
-    """USD for the tokens of one answer; `cached` of the `prompt` tokens were in the provider's cache."""
+    """USD for the tokens of one answer; `cached` of the `prompt` tokens were in the provider's cache. Never below 0,
+    whatever a provider counted."""
+    prompt, completion = max(0, prompt), max(0, completion)
+    cached = min(max(0, cached), prompt)
     fresh_rate, cached_rate, rate = price.prompt, price.cached, price.completion
     if 0 < price.above < prompt:
         fresh_rate, cached_rate, rate = price.above_prompt, price.above_cached, price.above_completion

@@ -187,3 +187,8 @@ def test_the_command_lists_ones_own_prices_first(tmp_path: Path) -> None:
     assert "zzz" in none.stderr
     told = subprocess.run([*command, "mini", "--json"], cwd=tmp_path, capture_output=True, timeout=60, check=True)
     assert {row["name"] for row in msgspec.json.decode(told.stdout)} >= {"openai:gpt-5-mini"}
+
+
+@pytest.mark.parametrize("told", [(100, 500, 0), (100, -5, 0), (-100, 0, -100), (0, 10**9, 0)])
+def test_no_provider_makes_an_answer_cheaper_than_nothing(told: tuple[int, int, int]) -> None:
+    assert 0 <= of_tokens(Price(prompt=1.0, cached=0.1, completion=2.0), *told) <= 1e-4
