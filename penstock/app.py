@@ -13,9 +13,9 @@ from penstock.admission.concurrency import AdaptiveConcurrency
 from penstock.admission.gate import Gate
 from penstock.config.books import Books
 from penstock.config.models import deployment_settings, specs_of
-from penstock.config.private import may, own_hosts
+from penstock.config.private import may, mounted, own_hosts
 from penstock.config.routing import Routing
-from penstock.config.schema import Config
+from penstock.config.schema import Config, HttpSettings
 from penstock.core.clock import system_clock
 from penstock.core.errors import ModelFileError
 from penstock.core.model import ModelSpec
@@ -70,7 +70,7 @@ class App:
         self.gate = Gate(self.names, config.admission, self._inner())
         self.accounts = self.books.accounts(self.gate, self.router)
         self.puller = Puller()
-        self.http = self._protocols(own_hosts(config.http))
+        self.http = self._protocols(config.http, own_hosts(config.http))
         self.server = HttpServer(self.http, config.http.limits, self.http.refusal, _broken, self.http.turn_away)
 
     def _bounded(self, handler: Handler) -> Handler:
@@ -83,8 +83,8 @@ class App:
         needed = {name for model in self.config.models.values() for name in model.needs}
         return needed | {a for a, target in self.config.aliases.items() if target.partition("@")[0] in needed}
 
-    def _protocols(self, hosts: list[str] | None) -> HttpApp:
-        routes, settings, release = Routes(), self.config.http, version("penstock")
+    def _protocols(self, settings: HttpSettings, hosts: list[str] | None) -> HttpApp:
+        routes, release = Routes(), version("penstock")
         more = self._route_metrics()
         metrics = MetricsPage(self.fleet.all, lambda: http.errors, self.items.scopes.counts, more)
         Predict(self.accounts, self.names, system_clock).mount(routes)
@@ -118,14 +118,17 @@ class App:
     def asgi(self) -> AsgiApp:
         """The same app as a plain ASGI callable, for another server or inside another app. Its lifespan
         starts and stops the models; where a mounted app gets none, call `start_models` and
-        `stop_models` yourself. Host is checked only against `http.allowed_hosts`, if there are any."""
-        allowed = self.config.http.allowed_hosts
-        http = self._protocols(None if "*" in allowed else list(allowed) or None)
-        return asgi(http, self.config.http.limits, self.start_models, self.stop_models)
+        `stop_models` yourself: until then all but probes get 503. It needs API keys, or `http.open`.
+        Host is checked only against `http.allowed_hosts`, if there are any."""
+        self.books.guard.expose()
+        settings = mounted(self.config.http)
+        allowed = settings.allowed_hosts
+        http = self._protocols(settings, None if "*" in allowed else list(allowed) or None)
+        return asgi(http, settings.limits, self.start_models, self.stop_models)
 
     async def start_models(self) -> None:
         """Loads every model and waits for it. Raises `ModelFileError` naming those that failed, `ConfigError` when keys
-        cannot be read."""
+        cannot be read, or there must be keys and are none."""
         await self.books.start()
         self.fleet.start()
         self._price()
@@ -151,6 +154,7 @@ class App:
         """Which share of the machine a model's worker takes is known once all of them are."""
         for deployment in self.fleet.all():
             self.books.prices.add(deployment.spec, deployment.settings.threads or self.fleet.share)
+        self.routing.warn()
 
     @property
     def url(self) -> str:

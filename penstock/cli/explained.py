@@ -13,9 +13,9 @@ from penstock.core.request import Hints, Request
 from penstock.routing.complexity.estimate import Estimator
 from penstock.routing.policies.choice import policy_of
 from penstock.routing.policies.contract import Candidate
-from penstock.routing.route import named
 from penstock.routing.settings import RouteSettings
 from penstock.routing.signals import UNJUDGED, Judged, signals_of
+from penstock.routing.ways import named
 
 PRESENT = ("least_busy", "latency")
 """Policies that decide by what only a running server knows."""

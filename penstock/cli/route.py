@@ -18,8 +18,8 @@ from penstock.core.errors import ConfigError
 from penstock.core.request import Hints
 from penstock.routing.complexity.artifact import write
 from penstock.routing.complexity.feedback import Calibration, calibrate
-from penstock.routing.route import named
 from penstock.routing.settings import RouteSettings
+from penstock.routing.ways import named
 
 app = typer.Typer(
     help="How a route sees a question, and how it learns from feedback.",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable
 from functools import partial
@@ -24,10 +25,14 @@ from penstock.routing.rules import Function, Rule
 from penstock.routing.settings import RouteSettings, RuleSettings
 from penstock.routing.shadow import Shadow
 from penstock.runtimes.python_objects import open_object
+from penstock.telemetry.logs import logger
 from penstock.telemetry.prices.book import PriceBook
 
 if TYPE_CHECKING:
     from penstock.routing.responses.shared import Shared
+
+
+log = logger("routing")
 
 
 class Routing:
@@ -73,7 +78,18 @@ class Routing:
         )
 
     def _expected(self, name: str, signals: Signals, busy_s: float) -> float:
+        if not self._prices.knows(name):
+            return math.inf
         return self._prices.expected(name, signals.prompt_tokens, signals.answer_tokens, busy_s)
+
+    def warn(self) -> None:
+        """Says which models have no price although their routes decide by it."""
+        for name, route in self._config.routes.items():
+            if route.policy not in ("cost", "complexity", "latency") and route.ceilings.cost is None:
+                continue
+            if unknown := [model for model in route.models if not self._prices.knows(model)]:
+                hint = "they count as dearer than all others; name their prices under prices:"
+                log.warning("no_price", route=name, models=unknown, hint=hint)
 
     def _judge(self, settings: RouteSettings) -> Judge | None:
         if settings.policy != "complexity":

@@ -9,7 +9,8 @@ from penstock.core.errors import ConfigError
 
 SERVER_VARIABLE = "PENSTOCK_URL"
 KEY_VARIABLE = "PENSTOCK_API_KEY"
-_KEY = re.compile(r"(pst-[a-z2-9]{12}-)[A-Za-z0-9_-]{43}")
+_KEY = re.compile(r"(pst-[a-z2-9]{12}-)[A-Za-z0-9_-]+")
+"""Keys, also those that something cut."""
 
 
 def key_for(url: str) -> str:
@@ -26,5 +27,6 @@ def authorization(key: str) -> dict[str, str]:
 
 
 def masked(text: str) -> str:
-    """The text with the secrets of Penstock's keys left out, wherever in it they are."""
+    """The text with the secrets of Penstock's keys left out, and with what is left of cut ones, wherever in it they
+    are."""
     return _KEY.sub(r"\1***", text) if "pst-" in text else text

@@ -26,6 +26,7 @@
     ├── Unsupported             501  UNIMPLEMENTED        known, and not built for this model
     ├── ProviderFailed          502  UNAVAILABLE          a remote provider's fault
     │   ├── ProviderThrottled   502  UNAVAILABLE          the provider's own quota is used up for now
+    │   ├── ProviderSilent      502  UNAVAILABLE          the provider did not begin to answer in time
     │   └── ProviderRefused     502  UNAVAILABLE          the provider does not accept the server's key
     ├── Unavailable             503  UNAVAILABLE          try again later
     │   ├── Overloaded          503  UNAVAILABLE          the queue is full
@@ -233,6 +234,12 @@ class ProviderThrottled(ProviderFailed):
     """The provider answers 429: the server's quota there is used up; `retry_after_s` says until when."""
 
     code = "provider_throttled"
+
+
+class ProviderSilent(ProviderFailed):
+    """The provider took no connection, or said nothing, in the time that it has."""
+
+    code = "provider_silent"
 
 
 class ProviderRefused(ProviderFailed):

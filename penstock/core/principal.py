@@ -39,8 +39,8 @@ class Guard(Protocol):
 
     @property
     def asks(self) -> bool:
-        """Whether requests need a key."""
+        """Whether requests need a key, also while it is not known yet whether there is one."""
 
     def admit(self, headers: dict[bytes, bytes], verb: Verb) -> Principal:
         """The caller, by the headers of a request. Raises `Unauthenticated` without a valid key, `Forbidden` when the
-        key does not allow the verb."""
+        key does not allow the verb, `Unavailable` while it is not known yet which keys there are."""

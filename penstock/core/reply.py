@@ -115,7 +115,7 @@ class Reply:
         if self.outcome is not None:
             return False
         self.outcome = outcome
-        self._on_close = None
+        self._on_close = self.on_alive = None
         self._tell()
         return True
 

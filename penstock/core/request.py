@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 from penstock.core.deadline import NEVER, Deadline
+from penstock.core.errors import PenstockError
 from penstock.core.generation import Generation
 from penstock.core.principal import ANYBODY, Principal
 from penstock.core.reply import Reply
@@ -79,3 +81,32 @@ class Handler(Protocol):
     """Every step of the path: takes a request, gives a reply."""
 
     async def __call__(self, request: Request) -> Reply: ...
+
+
+@runtime_checkable
+class TakesAll(Protocol):
+    """A step that takes requests of one caller to one model that belong together: all of them, or none."""
+
+    async def all(self, requests: Sequence[Request]) -> list[Reply]: ...
+
+
+async def together(asks: Iterable[Callable[[], Awaitable[Reply]]]) -> list[Reply]:
+    """The replies to all of these. Where one raises, those before it are given up for the same reason: they are no
+    answers that their caller did not want."""
+    replies: list[Reply] = []
+    try:
+        for ask in asks:
+            replies.append(await ask())
+    except BaseException as error:
+        give_up(replies, error)
+        raise
+    return replies
+
+
+def give_up(replies: Iterable[Reply], reason: BaseException) -> None:
+    """Gives up replies because of what became of another one that they belong to."""
+    for reply in replies:
+        if isinstance(reason, PenstockError):
+            reply.abandon(reason)
+        else:
+            reply.close()

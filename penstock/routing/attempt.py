@@ -7,21 +7,26 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.core.clock import Clock
-from penstock.core.errors import Cancelled, Internal, PenstockError, Unavailable
+from penstock.core.errors import Cancelled, Internal, Overloaded, PenstockError, Unavailable
 from penstock.core.reply import Meta, Outcome, Reply
 from penstock.routing.failure.chain import SPECIAL, Chain, GiveUp, Try
 from penstock.routing.hedge import Hedge
+from penstock.routing.responses.record import merged
 from penstock.routing.watched import Asked
 from penstock.telemetry.logs import logger
 
 log = logger("routing")
 
 
+def _endless(_: str) -> float | None:
+    return None
+
+
 class Attempt:
     """`reply`: what the caller gets. Nothing is asked again once an event of it went out.
 
-    `patience_s`: how long one target may take to its first word while others are left; `hedge_s`: after how long
-    without one the next is asked beside it; `heard`: gets what is said; `whole`: nothing goes out before
+    `patience`: seconds that a target may be silent while others are left; `hedge_s`: after how long without a word the
+    next is asked beside it; `heard`: gets what is said; `whole`: nothing goes out before
     the end, so that also an answer that breaks in the middle can be given by somebody else.
     """
 
@@ -34,7 +39,7 @@ class Attempt:
         meta: Meta,
         on_end: Callable[[Reply, Outcome], None],
         *,
-        patience_s: float | None = None,
+        patience: Callable[[str], float | None] = _endless,
         hedge_s: float | None = None,
         heard: list[Any] | None = None,
         whole: bool = False,
@@ -45,12 +50,13 @@ class Attempt:
         self._ask = ask
         self._clock = clock
         self._on_end = on_end
-        self._patience_s = patience_s
+        self._patience = patience
         self._hedge_s = hedge_s
         self._heard = heard
         self._kept: list[Any] | None = [] if whole else None
         self._inner: Reply | None = None
-        self._began = False
+        self._hedge: Hedge | None = None
+        self._began = self._alive = False
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -81,20 +87,34 @@ class Attempt:
             self._chain.done()
             inner.close()
             return
-        hedge = self._hedge_s
-        beside = next((name for name in self._chain.others if name not in SPECIAL), "")
-        if hedge is not None and beside and not inner.done:
-            inner = Hedge(inner, beside, self._ask, hedge).reply
-        if self._patience_s is not None and self._chain.others and not inner.done:
-            self._timer = asyncio.get_running_loop().call_later(self._patience_s, self._too_slow, inner)
+        self._hedge, self._alive = None, False
+        if self._hedge_s is not None and self._chain.others and not inner.done:
+            self._hedge = Hedge(inner, self._chain.hedge, self._ask, self._hedge_s)
+            inner = self._hedge.reply
         self._inner = inner
+        inner.on_alive = self._lives
+        self._wait()
         inner.add_done_callback(self._news)
 
+    def _wait(self) -> None:
+        """Watches for silence, from now on, while there is somebody else to ask."""
+        self._rest()
+        inner, seconds = self._inner, self._patience(self._chain.target) if self._chain.others else None
+        if inner is not None and not inner.done and seconds is not None:
+            self._timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._too_slow, inner)
+
+    def _lives(self) -> None:
+        """Somebody works on it: silence counts from here."""
+        self._alive = True
+        if self._timer is not None:
+            self._wait()
+
     def _too_slow(self, inner: Reply) -> None:
-        """No first word in time: somebody else is asked."""
+        """No word in time: somebody else is asked. Where nobody had begun to work on it, nobody is to blame."""
         self._timer = None
-        if inner is self._inner and not self._began:
-            inner.abandon(Unavailable("the model did not begin to answer in time"))
+        if inner is self._inner and not self._began and self._chain.others:
+            busy = Overloaded("the request waited too long for its turn")
+            inner.abandon(Unavailable("the model did not begin to answer in time") if self._alive else busy)
 
     def _news(self, inner: Reply) -> None:
         """Hands events on; at the end, the outcome, or the request to somebody else."""
@@ -134,7 +154,7 @@ class Attempt:
         self._rest()
         self._adopt(inner.meta)
         if not isinstance(outcome, PenstockError):
-            self._say(self._kept or [])
+            self._say(merged(self._kept or []))
         if self._began or not isinstance(outcome, PenstockError):
             self._end(outcome)
             return
@@ -160,6 +180,9 @@ class Attempt:
         for name in _TAKEN:
             setattr(own, name, getattr(inner, name))
         own.tries = chain.tries
+        own.fallback = chain.target != chain.first
+        if self._hedge is not None and self._hedge.won:
+            own.why, own.fallback = f"hedge: {chain.target} was slow", True
         if inner.cache == "hit":
             own.cache, own.age_s, own.cost = inner.cache, inner.age_s, inner.cost
         if (error := chain.first_error) is not None and chain.target != chain.first:
@@ -194,5 +217,5 @@ class Attempt:
             self._timer = None
 
 
-_OWN = frozenset(("age_s", "cache", "cost", "degraded", "features", "quotas", "route", "tries", "why"))
+_OWN = frozenset(("age_s", "cache", "cost", "degraded", "fallback", "features", "quotas", "route", "tries", "why"))
 _TAKEN = tuple(name for name in Meta.__slots__ if name not in _OWN)

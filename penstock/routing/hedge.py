@@ -3,18 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 
-from penstock.core.errors import PenstockError
+from penstock.core.errors import Internal, PenstockError
 from penstock.core.reply import Reply
 from penstock.routing.watched import Asked
+from penstock.telemetry.logs import logger
+
+log = logger("routing")
 
 
 class Hedge:
-    """`reply` is the winner's: its events and its end, never any of the other's. The loser is closed at once."""
+    """`reply` is the winner's: its events and its end, never any of the other's. The loser is closed at once.
 
-    def __init__(self, first: Reply, second: str, ask: Asked, after_s: float):
+    `second`: asked for when it is time, gives the name of the other target, or "" where none may be asked; `won`: it,
+    once it answers.
+    """
+
+    def __init__(self, first: Reply, second: Callable[[], str], ask: Asked, after_s: float):
         self.reply = Reply(first.meta, self._close)
-        self._second = second
+        self.won = ""
+        self._first = first
+        self._choose = second
+        self._second = ""
         self._ask = ask
         self._racing: list[Reply] = []
         self._winner: Reply | None = None
@@ -24,31 +35,40 @@ class Hedge:
 
     def _late(self) -> None:
         self._timer = None
-        self._task = asyncio.get_running_loop().create_task(self._race())
+        self._second = self._choose()
+        if self._second:
+            self._task = asyncio.get_running_loop().create_task(self._race())
 
     async def _race(self) -> None:
         """Asks the second; whatever it says, the first goes on."""
+        reply: Reply | None = None
+        error: PenstockError | None = None
         try:
             reply = await self._ask(self._second)
-        except PenstockError as error:
-            self._task = None
-            if not self._racing:
-                self.reply.settle(error)
-            return
+        except PenstockError as refused:
+            error = refused
+        except Exception:
+            log.exception("bug", model=self._second)
+            error = Internal("an internal error; the log says more")
         self._task = None
-        if self._winner is not None or self.reply.done:
+        if reply is None:
+            if not self._racing and error is not None:
+                self.reply.settle(error)
+        elif self._winner is not None or self.reply.done:
             reply.close()
         else:
             self._watch(reply)
 
     def _watch(self, reply: Reply) -> None:
         self._racing.append(reply)
+        reply.on_alive = self.reply.alive
         reply.add_done_callback(self._news)
 
     def _news(self, reply: Reply) -> None:
         if self.reply.done or (self._winner is None and not self._leads(reply)) or reply is not self._winner:
             return
-        self.reply.emit_all(reply.take())
+        if events := reply.take():
+            self.reply.emit_all(events)
         if reply.outcome is not None:
             self.reply.settle(reply.outcome)
         elif not self.reply.done:
@@ -60,6 +80,7 @@ class Hedge:
             self._racing.remove(reply)
             return False
         self._winner = reply
+        self.won = "" if reply is self._first else self._second
         self.reply.meta = reply.meta
         self._rest()
         for other in self._racing:

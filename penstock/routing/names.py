@@ -26,9 +26,10 @@ class Names:
         self._routes = RouteViews(dict(routes), models)
 
     async def __call__(self, request: Request) -> Reply:
-        """Passes the request on under the model's own name and version."""
+        """Passes the request on under the model's own name and version; who asked goes on to know it by the name that
+        was asked for."""
         if request.model in self._aliases or "@" in request.model:
-            request.model, request.version = self.resolve(request.model, request.version)
+            request = request.to(*self.resolve(request.model, request.version), request.deadline)
         return await self._handler(request)
 
     def resolve(self, name: str, version: str | None) -> tuple[str, str | None]:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from penstock.core.errors import PenstockError, ProviderRefused, ProviderThrottled
+from penstock.core.errors import DeadlineExceeded, PenstockError, ProviderRefused, ProviderThrottled
 from penstock.routing.failure.breaker import Breaker, BreakerSettings
 from penstock.routing.failure.verdicts import blames
 
 WEIGHT = 0.1
 """Of the newest request in the moving average of answering times."""
+SILENCE_S = 0.5
 FORGET_S = 60.0
 """A model that was not asked for so long may have become faster: what was measured then says nothing."""
 
@@ -28,6 +29,11 @@ class Member:
         self.in_flight = 0
         self.answers = self.failures = 0
 
+    @property
+    def usual_s(self) -> float:
+        """Seconds that its answers took when they were last measured; 0 where nothing is known."""
+        return self._latency_s or 0.0
+
     def latency_s(self, now: float) -> float | None:
         """Expected seconds to a whole answer; None where nothing is known, or not any more."""
         return None if now - self._measured > FORGET_S else self._latency_s
@@ -38,6 +44,11 @@ class Member:
         self._latency_s = seconds if before is None else before + WEIGHT * (seconds - before)
         self.busy_s = busy_s if before is None else self.busy_s + WEIGHT * (busy_s - self.busy_s)
         self._measured = now
+
+
+def _long(member: Member) -> float:
+    """Seconds of silence for which a model is to blame, and not whoever had no more time."""
+    return max(SILENCE_S, 3 * member.usual_s)
 
 
 class Pool:
@@ -65,6 +76,10 @@ class Pool:
         member.in_flight += 1
         member.breaker.asked(now)
 
+    def spoke(self, target: str) -> None:
+        """It has begun to answer: it is there."""
+        self.of(target).breaker.spoke()
+
     def answered(self, target: str, seconds: float, busy_s: float, now: float) -> None:
         """It has answered well, and took so long."""
         member = self.of(target)
@@ -73,11 +88,11 @@ class Pool:
         member.breaker.succeeded()
         member.took(seconds, busy_s, now)
 
-    def failed(self, target: str, error: PenstockError, now: float) -> None:
-        """It has answered with an error, or not at all."""
+    def failed(self, target: str, error: PenstockError, now: float, waited_s: float = 0.0) -> None:
+        """It has answered with an error, or not at all in `waited_s` seconds."""
         member = self.of(target)
         member.in_flight -= 1
-        if not blames(error):
+        if not blames(error) and not (isinstance(error, DeadlineExceeded) and waited_s > _long(member)):
             member.breaker.abandoned()
             return
         member.failures += 1

@@ -1,43 +1,32 @@
-"""One route: which of its models could answer a request now, in which order, and why."""
+"""One route: its parts, and what it knows of itself."""
 
 from __future__ import annotations
 
 import random
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
 
-from penstock.core.deadline import Deadline
-from penstock.core.errors import BadInput, Overloaded, PenstockError, Unavailable, UnknownModel
-from penstock.core.model import Models, State
+from penstock.core.deadline import NEVER, Deadline
+from penstock.core.model import Models
 from penstock.core.reply import Meta
 from penstock.core.request import Request
 from penstock.routing.failure.ladder import Ladder
 from penstock.routing.judge import Judge
-from penstock.routing.policies.choice import policy_of
-from penstock.routing.policies.contract import Candidate, Signals
+from penstock.routing.policies.contract import Signals
 from penstock.routing.pool import Pool
 from penstock.routing.responses.responses import Responses
 from penstock.routing.rules import Rule
-from penstock.routing.settings import CeilingSettings, RouteSettings, TargetSettings
+from penstock.routing.settings import RouteSettings, TargetSettings
 from penstock.routing.shadow import Shadow
+from penstock.routing.ways import Expect, Way, Ways
 
-Expect = Callable[[str, Signals, float], float]
-"""USD that a model's answer to a request of these sizes is expected to cost; a local model that is kept busy for so
-many seconds."""
 VERY_LONG_S = 86_400.0
-PROBE_PATIENCE_MS = 2000.0
+PROBE_PATIENCE_S = 2.0
 """How long a request waits for a first word of a model that failed just now."""
-
-
-@dataclass(frozen=True, slots=True)
-class Way:
-    """Who is asked, in order; `why` the first. `degraded`: the step of the ladder that holds, "" for a full answer.
-    `probes`: the first was left out, and may still not answer."""
-
-    targets: tuple[str, ...]
-    why: str
-    degraded: str = ""
-    probes: bool = False
+SHARE = 0.5
+"""Of the time left, for one model's silence while others are left."""
+MOST = 0.75
+"""The same for a model that was never measured."""
+USUAL = 2.0
+"""A model may be silent for so many times as long as its whole answers usually take."""
 
 
 class Route:
@@ -64,65 +53,39 @@ class Route:
         self.responses = responses
         self.shadow = shadow
         self.ladder = None if settings.ladder is None else Ladder(settings.ladder)
-        self._models = models
+        self.ways = Ways(name, settings, models, pool, expect)
         self._pool = pool
-        self._expect = expect
-        self._policy = policy_of(settings)
-        self.targets = named(settings)
+
+    @property
+    def targets(self) -> dict[str, TargetSettings]:
+        """The models that the policy chooses from."""
+        return self.ways.targets
 
     def way(self, signals: Signals, now: float, rng: random.Random) -> Way:
-        """Who is asked. Raises `BadInput` for a pin that is none of the route's, `Overloaded` and `Unavailable` when
-        ceilings leave nobody."""
-        if signals.pin:
-            return Way((self._pinned(signals.pin),), "pinned by the request")
-        if (step := self._step(now)) > 0:
-            return self._degraded(step)
-        candidates = [self.candidate(name, signals, now) for name in self.targets]
-        probe = self._probed(now)
-        allowed = within(candidates, signals, self.settings.ceilings)
-        decision = self._policy.choose(signals, awake(allowed), rng)
-        order = [candidate.name for candidate in decision.order]
-        left_out = [candidate.name for candidate in allowed if candidate.name not in order]
-        if probe is not None and probe in left_out:
-            return Way((probe, *order, *self.settings.fallback), f"tries whether {probe} is back", probes=True)
-        return Way((*order, *self.settings.fallback, *left_out), decision.why)
-
-    def _step(self, now: float) -> int:
-        return 0 if self.ladder is None else self.ladder.at(now)
-
-    def _degraded(self, step: int) -> Way:
-        """What the ladder says instead of the policy: the step that holds, then those below it."""
-        assert self.settings.ladder is not None
+        """Who is asked. Raises `BadInput` for a pin that is none of the route's, and what a ceiling that leaves nobody
+        has to say."""
+        step = 0 if self.ladder is None or signals.pin else self.ladder.at(now)
+        if not step or self.settings.ladder is None:
+            return self.ways.find(signals, now, rng)
         steps = self.settings.ladder.steps[step - 1 :]
-        return Way(steps, "overloaded", steps[0])
-
-    def candidate(self, name: str, signals: Signals, now: float) -> Candidate:
-        """A model of the route as it stands now."""
-        settings, member = self.targets[name], self._pool.of(name)
-        state, busy, context = self._present(name)
-        return Candidate(
-            name,
-            weight=settings.weight,
-            quality=settings.quality or 0.0,
-            cost=self._expect(name, signals, member.busy_s),
-            latency_s=member.latency_s(now),
-            busy=busy,
-            context=context,
-            ready=state is State.READY,
-            ejected=member.breaker.ejected(now),
-        )
+        targets = self.ways.fallback(steps, signals, now) or ("refuse",)
+        return Way(targets, "overloaded", steps[0])
 
     def deadline(self, asked: Deadline, now: float) -> Deadline:
         """When the whole chain has to be over."""
         limit = self.settings.timeout_ms
         return asked if limit is None else min(asked, now + limit / 1000)
 
-    def patience_s(self, way: Way) -> float | None:
-        """How long a target may take to its first word while others are left."""
-        patience = self.settings.patience_ms
-        if way.probes:
-            patience = min(PROBE_PATIENCE_MS, patience or PROBE_PATIENCE_MS)
-        return None if patience is None else patience / 1000
+    def patience_s(self, target: str, way: Way, deadline: Deadline, now: float) -> float | None:
+        """How long a target may be silent while others are left: as the settings say; less where it is tried after
+        failures; at most a part of the time left, unless it usually needs more."""
+        set_ms, usual = self.settings.patience_ms, self._pool.of(target).usual_s
+        found = [] if set_ms is None else [set_ms / 1000]
+        if way.probes and target == way.targets[0]:
+            found.append(max(PROBE_PATIENCE_S, USUAL * usual))
+        if deadline != NEVER:
+            found.append(max((SHARE if usual else MOST) * (deadline - now), USUAL * usual))
+        return min(found, default=None)
 
     def quality(self, meta: Meta) -> float:
         """Of the model that answered."""
@@ -148,71 +111,8 @@ class Route:
 
     def ended(self, meta: Meta, now: float) -> None:
         """A request has ended: how long it waited counts, where whoever was to answer at this step did."""
-        if self.ladder is None:
+        if self.ladder is None or self.settings.ladder is None:
             return
-        step = self.ladder.step
-        steps = self.settings.ladder.steps if self.settings.ladder is not None else ()
+        step, steps = self.ladder.step, self.settings.ladder.steps
         if self.target(meta) is not None if step == 0 else meta.degraded == steps[step - 1]:
             self.ladder.waited(meta.queue_s, now)
-
-    def _present(self, name: str) -> tuple[State | None, float, int]:
-        model, _, version = name.partition("@")
-        try:
-            view = self._models.find(model, version or None)
-        except UnknownModel:
-            return None, 1.0, 0
-        signature = view.signature
-        return view.state, view.load, 0 if signature is None else signature.max_tokens or 0
-
-    def _pinned(self, pin: str) -> str:
-        if pin not in self.targets:
-            raise BadInput(f"the route {self.name!r} has no model {pin[:64]!r}; it has: {', '.join(self.targets)}")
-        return pin
-
-    def _probed(self, now: float) -> str | None:
-        """A model that is left out, and that this request is to try."""
-        return next((name for name in self.targets if self._pool.of(name).breaker.may_probe(now)), None)
-
-
-def named(settings: RouteSettings) -> dict[str, TargetSettings]:
-    """The models of a route with their settings; without others, qualities rise evenly in the order written down."""
-    models = settings.models if isinstance(settings.models, dict) else dict.fromkeys(settings.models, TargetSettings())
-    step = 1 / max(1, len(models))
-    return {
-        name: target if target.quality is not None else _with_quality(target, step * (place + 1))
-        for place, (name, target) in enumerate(models.items())
-    }
-
-
-def _with_quality(target: TargetSettings, quality: float) -> TargetSettings:
-    return TargetSettings(weight=target.weight, quality=quality)
-
-
-def awake(candidates: Sequence[Candidate]) -> Sequence[Candidate]:
-    """Those that are ready and were not left out; of nobody such, all: everything left out never happens."""
-    good = [candidate for candidate in candidates if candidate.ready and not candidate.ejected]
-    return good or [candidate for candidate in candidates if candidate.ready] or candidates
-
-
-def within(candidates: Sequence[Candidate], signals: Signals, ceilings: CeilingSettings) -> list[Candidate]:
-    """Those under all ceilings. Raises what the ceiling that leaves nobody has to say."""
-    size = signals.prompt_tokens + signals.answer_tokens
-    # Where nobody has room for it, the model's own refusal names both numbers.
-    left = [candidate for candidate in candidates if not candidate.context or size <= candidate.context] or candidates
-    for fits, error in _ceilings(ceilings):
-        left = [candidate for candidate in left if fits(candidate)]
-        if not left:
-            raise error
-    return list(left)
-
-
-def _ceilings(ceilings: CeilingSettings) -> Iterator[tuple[Callable[[Candidate], bool], PenstockError]]:
-    if (cost := ceilings.cost) is not None:
-        says = f"no model of this route is expected to answer for at most {cost:g} USD; ask for a shorter answer"
-        yield lambda candidate: candidate.cost <= cost, BadInput(says)
-    if (load := ceilings.load) is not None:
-        busy = Overloaded("all models of this route are busy; try again shortly")
-        yield lambda candidate: candidate.busy <= load, busy
-    if (latency_ms := ceilings.latency_ms) is not None:
-        slow = Unavailable(f"no model of this route answers within {latency_ms:g} ms at present; try again later")
-        yield lambda candidate: (candidate.latency_s or 0.0) * 1000 <= latency_ms, slow

@@ -82,7 +82,7 @@ class Router:
             self._clock,
             route.meta(way, request),
             partial(self._ended, route, request, heard),
-            patience_s=route.patience_s(way),
+            patience=lambda target: route.patience_s(target, way, deadline, self._clock()),
             hedge_s=None if settings.hedge_ms is None else settings.hedge_ms / 1000,
             heard=heard,
             whole=request.whole,

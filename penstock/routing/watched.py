@@ -32,14 +32,20 @@ class Watched:
             reply = await self._ask(target)
         except BaseException as error:
             told = error if isinstance(error, PenstockError) else Cancelled("it was not asked to the end")
-            self._pool.failed(target, told, self._clock())
+            now = self._clock()
+            self._pool.failed(target, told, now, now - asked)
             raise
+        reply.add_done_callback(partial(self._spoke, target))
         reply.add_end_callback(partial(self._ended, target, asked))
         return reply
+
+    def _spoke(self, target: str, reply: Reply) -> None:
+        if reply.outcome is None:
+            self._pool.spoke(target)
 
     def _ended(self, target: str, asked: float, reply: Reply) -> None:
         now = self._clock()
         if isinstance(reply.outcome, PenstockError):
-            self._pool.failed(target, reply.outcome, now)
+            self._pool.failed(target, reply.outcome, now, 0.0 if reply.meta.usage is not None else now - asked)
         else:
             self._pool.answered(target, now - asked, reply.meta.busy_s, now)

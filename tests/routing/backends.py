@@ -55,6 +55,7 @@ class Backend:
 
     async def _play(self, reply: Reply) -> None:
         reply_started = False
+        reply.alive()
         for step in self.script:
             if isinstance(step, float):
                 await asyncio.sleep(step)

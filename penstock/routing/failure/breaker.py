@@ -57,6 +57,11 @@ class Breaker:
             self.probing = True
             self.next_probe = now + self._settings.probe_s
 
+    def spoke(self) -> None:
+        """It has begun to answer: whoever was out is back. Failures in a row are only forgotten by a whole answer."""
+        if self.on_trial:
+            self.succeeded()
+
     def succeeded(self) -> None:
         """It answered: it is in again. What it did long ago is forgotten bit by bit."""
         self.failures = 0

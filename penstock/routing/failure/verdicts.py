@@ -38,10 +38,11 @@ class Verdict(StrEnum):
     AGAIN = "again"
 
 
-_FINAL = (BadInput, Cancelled, DeadlineExceeded, RequestRefused, Unauthenticated, Forbidden, UnknownModel)
+_FINAL = (BadInput, Cancelled, DeadlineExceeded, RequestRefused, Unauthenticated, Forbidden)
 _AGAIN = (ProviderFailed, Unavailable)
 _BUSY = (Overloaded, Loading, Unloaded, Draining)
 _HERE_ONLY = (
+    UnknownModel,
     ContextExceeded,
     NotOffered,
     NotAccepted,
@@ -51,7 +52,7 @@ _HERE_ONLY = (
     CrashLooping,
     *_BUSY,
 )
-_INNOCENT = (*_FINAL, *_BUSY, Unsupported)
+_INNOCENT = (*_FINAL, *_BUSY, UnknownModel, Unsupported)
 
 
 def verdict(error: PenstockError) -> Verdict:

@@ -11,7 +11,7 @@ from urllib.request import getproxies, proxy_bypass
 
 from penstock.core.clock import Clock
 from penstock.core.deadline import Deadline
-from penstock.core.errors import PenstockError, ProviderFailed, ProviderRefused
+from penstock.core.errors import PenstockError, ProviderFailed, ProviderRefused, ProviderSilent
 from penstock.runtimes.remote.choice import signer
 from penstock.runtimes.remote.contract import Dialect, HttpCall, Message, RemoteModel, Signer
 from penstock.runtimes.remote.framing import MAX_DOCUMENT, frames
@@ -108,7 +108,7 @@ class Client:
             raise why from None
         except aiohttp.ConnectionTimeoutError as error:
             seconds = self._model.connect_timeout_ms / 1000
-            raise ProviderFailed(
+            raise ProviderSilent(
                 f"{self._provider} took no connection within {seconds:g} s", detail=str(error)
             ) from None
         except (aiohttp.ClientError, OSError) as error:

@@ -6,7 +6,7 @@ import asyncio
 
 from penstock.core.clock import Clock
 from penstock.core.deadline import Deadline
-from penstock.core.errors import DeadlineExceeded, PenstockError, ProviderFailed
+from penstock.core.errors import DeadlineExceeded, PenstockError, ProviderSilent
 
 FINISHING_S = 1.0
 """For what may follow an answer that is whole, so that its connection can be used again."""
@@ -91,5 +91,5 @@ class Watch:
         if now >= self._until:
             return DeadlineExceeded(f"the time given has passed before {provider} had answered")
         if not self._begun:
-            return ProviderFailed(f"{provider} did not begin to answer within {self._allowed:g} s")
-        return ProviderFailed(f"{provider} was silent for {self._allowed:g} s")
+            return ProviderSilent(f"{provider} did not begin to answer within {self._allowed:g} s")
+        return ProviderSilent(f"{provider} was silent for {self._allowed:g} s")

@@ -100,6 +100,7 @@ class LanguageDeployment(Service):
         self._workers(decisions.spawn, decisions.kill)
         for replica_id, job in decisions.start:
             self._links[replica_id].send(pack(Encoded(job.id, job.wire)), 0)
+            job.owner.alive()
         for replica_id, ids in decisions.drop.items():
             self._links[replica_id].send(pack(Drop(tuple(ids))), 0)
         return decisions.wake_at

@@ -55,6 +55,10 @@ class PriceBook:
                 return self._own[name]
         return public().price(provider, model) if provider else self._machine(spec)
 
+    def knows(self, name: str) -> bool:
+        """Whether a served model has a price."""
+        return name in self._known
+
     def cost(self, name: str, meta: Meta) -> float | None:
         """USD that an answer of this model took, by its tokens and its worker's time; None without a price. An answer
         that was kept costs nothing."""

@@ -15,7 +15,8 @@ from penstock.routing.failure.budget import RetryBudget
 from penstock.routing.failure.chain import GiveUp, Try
 from penstock.routing.policies.contract import Signals
 from penstock.routing.pool import Pool
-from penstock.routing.route import Route, Way
+from penstock.routing.route import Route
+from penstock.routing.ways import Way
 from tests.simulation.routes.world import Counted, Violation, World, simulate
 
 SEEDS = 400
@@ -115,7 +116,7 @@ class Nobody(Route):
 class Uncounted(Pool):
     """Does not see that somebody has failed."""
 
-    def failed(self, target: str, error: Any, now: float) -> None:
+    def failed(self, target: str, error: Any, now: float, waited_s: float = 0.0) -> None:
         self.of(target).breaker.failed(now)
 
 
@@ -131,7 +132,7 @@ def planted(**parts: Any) -> type[World]:
         (planted(attempt=Left), "which has ended|at rest"),
         (planted(attempt=Late), "after the deadline"),
         (planted(attempt=Stubborn), "which has ended|at rest|for ever"),
-        (planted(budget=Generous), "more retries|a bug|for ever"),
+        (planted(budget=Generous), "more retries|a bug|for ever|at rest|a task has failed"),
         (planted(budget=Leaky), "at rest"),
         (planted(route=Nobody), "asked of nobody"),
         (planted(pool=Uncounted), "at rest"),

@@ -130,6 +130,8 @@ class Fake:
 
     async def _answer(self, request: Request, reply: Reply, number: int) -> None:
         rng, fate = self.world.rng, self.fate
+        if rng.random() < 0.8:
+            reply.alive()
         if request.deadline != NEVER:
             self.world.loop.call_later(
                 max(0.0, request.deadline - self.world.now),
@@ -293,7 +295,7 @@ class World:
         try:
             async for event in reply:
                 if isinstance(event, Text):
-                    words.append(event.text.strip())
+                    words.extend(event.text.split())
         except PenstockError:
             pass
         return words
