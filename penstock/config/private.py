@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from msgspec.structs import replace
+
 from penstock.config.schema import HttpSettings
 from penstock.protocols.http.app import LOOPBACK_HOSTS
 
@@ -15,6 +17,12 @@ def own_hosts(http: HttpSettings) -> list[str] | None:
 def public(http: HttpSettings) -> bool:
     """Whether other machines reach the server."""
     return not (http.host in ("localhost", "::1") or http.host.startswith("127."))
+
+
+def mounted(http: HttpSettings) -> HttpSettings:
+    """The settings behind a server of somebody else's, which may listen anywhere: clients may do what they say, and
+    nothing more."""
+    return replace(http, pull=bool(http.pull), lifecycle=bool(http.lifecycle))
 
 
 def may(allowed: bool | None, http: HttpSettings) -> bool:

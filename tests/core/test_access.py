@@ -39,3 +39,10 @@ def test_secrets_are_masked_wherever_they_are() -> None:
     key = "pst-abcdefgh2345-" + "aB3_-" * 8 + "xyz"
     assert masked(f"GET /{key}/models {key}") == "GET /pst-abcdefgh2345-***/models pst-abcdefgh2345-***"
     assert masked("pst-abcdefgh2345 and pst-short-key") == "pst-abcdefgh2345 and pst-short-key"
+
+
+@pytest.mark.parametrize("left", [1, 2, 5, 6, 20, 42, 43])
+def test_no_part_of_a_secret_is_left_of_a_key_that_was_cut(left: int) -> None:
+    cut = "pst-abcdefgh2345-" + ("aB3_-" * 8 + "xyz")[:left]
+    assert masked(f"GET /{cut}") == "GET /pst-abcdefgh2345-***"
+    assert masked(masked(f"({cut})")) == "(pst-abcdefgh2345-***)"

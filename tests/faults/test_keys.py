@@ -89,9 +89,8 @@ def locked(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Locked]:
     }
     os.environ["PENSTOCK_API_KEY"] = own
     try:
-        with configured(
-            models, "--log-level", "debug", state={"url": f"sqlite:///{folder}/penstock.db"}, http={"access_log": True}
-        ) as server:
+        state = {"url": f"sqlite:///{folder}/penstock.db", "rows_per_minute": 1_000_000}
+        with configured(models, "--log-level", "debug", state=state, http={"access_log": True}) as server:
             yield Locked(server, store, folder, every, few, own)
     finally:
         del os.environ["PENSTOCK_API_KEY"]
@@ -323,7 +322,7 @@ def test_no_key_is_told(locked: Locked) -> None:
         said += [locked.predict(1.0, "no-such-model", key=key).body, locked.ask("GET", "/nowhere", key=key).body]
         said += [locked.ask("POST", "/v1/chat/completions", {"model": key}, key=key).headers["x-request-id"].encode()]
         said += [locked.server.ask("GET", "/models", headers={"x-api-key": key, "api-key": key}).body]
-        told = {"request": f"r{len(said)}", "score": 0.5, "comment": f"my key is {key}"}
+        told = {"request": locked.predict(1.0).headers["x-request-id"], "score": 0.5, "comment": f"my key is {key}"}
         assert locked.ask("POST", "/v1/feedback", told).status < 300
         # Who writes a key where a name belongs hears it back; nobody else does.
         assert locked.predict(1.0, key).status == 404
@@ -336,6 +335,15 @@ def test_no_key_is_told(locked: Locked) -> None:
         assert key.encode() not in told
         assert key[-43:].encode() not in told
     assert b"key_refused" in locked.server.log().encode()
+
+
+@pytest.mark.parametrize("before", [140, 160, 175])
+def test_half_a_key_is_none_either(locked: Locked, before: int) -> None:
+    """The log cuts long paths, perhaps in the middle of a key."""
+    path = "/" + "a" * (before - 1)
+    refused(locked.ask("GET", path + locked.all), 404)
+    eventually(lambda: f"{path}pst-" in locked.server.log(), "the log must have the path")
+    assert locked.all[:19] not in locked.server.log()
 
 
 # --- without keys

@@ -51,6 +51,7 @@ def test_a_body_is_not_waited_for(served: Live, body: str) -> None:
     assert told(served, body, "Authorization: Bearer wrong").startswith(b"HTTP/1.1 401 ")
     assert told(served, body, "Authorization: Bearer r").startswith(b"HTTP/1.1 403 ")
     assert told(served, body, "Expect: 100-continue").startswith(b"HTTP/1.1 401 ")
+    assert b"x-request-id: " in told(served, body).lower()
     assert told(served, body, "Authorization: Bearer k") == b""
     assert told(served, body, "Authorization: Bearer k", "Expect: 100-continue").startswith(b"HTTP/1.1 100 ")
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from contextlib import suppress
 from itertools import count
 
+from penstock.core.access import masked
 from penstock.core.clock import system_clock
 from penstock.core.errors import (
     BadInput,
@@ -92,7 +93,7 @@ class HttpApp:
             log.info("client_left", request_id=request.id, status=Cancelled.status)
             raise
         except Exception:
-            log.exception("bug", request_id=request.id, path=request.path.decode(errors="replace")[:200])
+            log.exception("bug", request_id=request.id, path=shown(request.path))
             response = self._failed(request, Internal("an internal error; the log has it under this request id"))
         return self._finished(request, response)
 
@@ -103,7 +104,7 @@ class HttpApp:
             return None
         try:
             self._let_in(self._guard, request)
-        except (Unauthenticated, Forbidden) as error:
+        except (Unauthenticated, Forbidden, Unavailable) as error:
             return error.with_traceback(None)
         except PenstockError:
             return None
@@ -112,7 +113,10 @@ class HttpApp:
     def refusal(self, error: PenstockError, path: bytes = b"") -> HttpResponse:
         """The response to a request that could not even be read."""
         self.errors[error.code] += 1
-        return error_response(error, self._request_id(None), path)
+        request_id = self._request_id(None)
+        response = error_response(error, request_id, path)
+        response.headers = [*(response.headers or []), (b"x-request-id", request_id.encode())]
+        return response
 
     def _let_in(self, guard: Guard, request: HttpRequest) -> tuple[Found, Principal]:
         """The door, and who comes in. Raises `Unauthenticated`, `Forbidden`, and what `Routes.find` does: what is here
@@ -172,7 +176,7 @@ class HttpApp:
                 "request",
                 request_id=request.id,
                 method=request.method,
-                path=request.path.decode(errors="replace")[:200],
+                path=shown(request.path),
                 status=response.status,
                 **(caller if caller["key"] else {}),
             )
@@ -205,6 +209,11 @@ class HttpApp:
             raise Forbidden("this server takes no requests from the pages of other sites; see --allow-host")
 
 
+def shown(path: bytes) -> str:
+    """A path as the log has it. What looks like a key is left out first: half of one would look like none."""
+    return masked(path.decode(errors="replace"))[:200]
+
+
 def known(guard: Guard, headers: dict[bytes, bytes]) -> None:
     """Raises `Unauthenticated` for somebody without a valid key."""
     with suppress(Forbidden):
@@ -219,7 +228,7 @@ def seen(guard: Guard, headers: dict[bytes, bytes]) -> Principal:
         return NOBODY
     try:
         return guard.admit(headers, "read")
-    except (Unauthenticated, Forbidden):
+    except (Unauthenticated, Forbidden, Unavailable):
         return NOBODY
 
 
