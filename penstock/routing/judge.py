@@ -26,7 +26,8 @@ class Estimate(Protocol):
 
 
 class Judge:
-    """`threshold`: the least probability with which the small model is asked; it follows the questions that come."""
+    """`threshold`: the least probability with which the small model is asked; it follows the questions that each
+    tenant asks."""
 
     def __init__(self, estimate: Estimate, threshold: Threshold, embed: Embed | None = None):
         self.threshold = threshold
@@ -39,9 +40,9 @@ class Judge:
         if not text:
             return UNJUDGED
         vector = None if self._embed is None else await self._embed(request, text)
-        threshold = self.threshold.value
+        threshold = self.threshold.of(request.tenant)
         easy, sure = self._estimate(text, None if vector is None else vector.tolist())
-        self.threshold.saw(easy, sure)
+        self.threshold.saw(request.tenant, easy, sure)
         return Judged(easy, sure, threshold)
 
     def logged(self, request: Request) -> str:
