@@ -8,10 +8,11 @@ from __future__ import annotations
 
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from functools import partial
 
 from penstock.admission.entries import entry_of, usage_of
+from penstock.admission.limits.claim import Expect
 from penstock.admission.limits.limiter import Limiter, Permit
 from penstock.admission.limits.shared import SharedLimits
 from penstock.admission.limits.spent import Past
@@ -22,7 +23,7 @@ from penstock.core.generation import Generation, Usage
 from penstock.core.ledger import Ledger
 from penstock.core.quota import Quota
 from penstock.core.reply import Meta, Outcome, Reply
-from penstock.core.request import Handler, Request
+from penstock.core.request import Handler, Request, together
 from penstock.telemetry.logs import logger
 
 log = logger("admission")
@@ -32,7 +33,8 @@ Pricing = Callable[[Meta, Request], float | None]
 
 class Accounts:
     """The step. `settings`: of tenants, by name; `price`: of an ended request; `premium`: what it would have cost
-    at the dearest model of its route. `shared`: limits that several servers have in common."""
+    at the dearest model of its route; `expect`: what one will probably cost. `shared`: limits that several servers
+    have in common."""
 
     def __init__(
         self,
@@ -45,8 +47,9 @@ class Accounts:
         wall: Callable[[], float] = time.time,
         premium: Pricing | None = None,
         shared: SharedLimits | None = None,
+        expect: Expect | None = None,
     ):
-        self.limits = Limiter(settings, clock, wall, shared)
+        self.limits = Limiter(settings, clock, wall, shared, expect)
         self._handler = handler
         self._price = price
         self._premium = premium
@@ -75,11 +78,34 @@ class Accounts:
         """Passes the request on. Raises `QuotaExceeded` (`BudgetSpent`) over a limit, `TooLarge` for a prompt that no
         wait would let in."""
         tenant = self.limits.tenants.of(request.principal)
-        request.weight = tenant.weight
         permit, began = Permit(request, tenant), self._clock()
+        if tenant.limited:
+            try:
+                await self.limits.let_in(permit)
+            except BaseException as error:
+                self._end(permit, began, Meta(), _outcome_of(error))
+                raise
+        return await self._pass_on(permit, began)
+
+    async def all(self, requests: Sequence[Request]) -> list[Reply]:
+        """Passes on requests of one caller to one model that belong together: limits let all of them in or none, and
+        each is settled and written down. Raises the same."""
+        tenant = self.limits.tenants.of(requests[0].principal)
+        permits, began = [Permit(request, tenant) for request in requests], self._clock()
+        waiting = iter(permits)
         try:
             if tenant.limited:
-                await self.limits.let_in(permit)
+                await self.limits.let_all_in(permits)
+            return await together(partial(self._pass_on, permit, began) for permit in waiting)
+        except BaseException as error:
+            for permit in waiting:
+                self._end(permit, began, Meta(), _outcome_of(error))
+            raise
+
+    async def _pass_on(self, permit: Permit, began: float) -> Reply:
+        request = permit.request
+        request.weight = permit.tenant.weight
+        try:
             reply = await self._handler(request)
         except BaseException as error:
             self._end(permit, began, Meta(), _outcome_of(error))
@@ -100,7 +126,7 @@ class Accounts:
         request = permit.request
         try:
             usage = meta.usage = usage_of(request, meta, outcome, permit.claim)
-            self._pay(request, meta)
+            self._pay(request, meta, outcome)
             if permit.allowances:
                 self._settle(permit, meta, outcome, usage)
             premium = self._premium(meta, request) if self._premium is not None and meta.route else None
@@ -110,11 +136,12 @@ class Accounts:
         except Exception:
             log.exception("not_accounted", request_id=request.id)
 
-    def _pay(self, request: Request, meta: Meta) -> None:
-        """What it cost: nothing for a kept answer, and for one that nobody gave."""
+    def _pay(self, request: Request, meta: Meta, outcome: Outcome) -> None:
+        """What it cost: nothing for a kept answer, and for an error that took nobody's tokens or time."""
         if meta.cost is None and meta.model:
+            nothing = isinstance(outcome, PenstockError) and meta.usage in (None, Usage()) and not meta.busy_s
             try:
-                meta.cost = 0.0 if meta.cache == "hit" else self._price(meta, request)
+                meta.cost = 0.0 if nothing or meta.cache == "hit" else self._price(meta, request)
             except Exception:
                 log.exception("not_priced", model=meta.model)
 

@@ -37,7 +37,7 @@ class AdaptiveConcurrency:
 
     @property
     def bounds(self) -> Mapping[str, Gradient]:
-        """By name; only those that have answered something."""
+        """By name; only those that have taken a request."""
         return self._bounds
 
     async def __call__(self, request: Request) -> Reply:
@@ -46,20 +46,29 @@ class AdaptiveConcurrency:
         if name in self._inner or _counts_only(request):
             return await self._handler(request)
         bound = self._bounds.get(name)
-        if bound is not None and bound.in_flight >= bound.limit:
+        if bound is None:
+            bound = self._bounds[name] = Gradient(self._settings)
+        if bound.in_flight >= bound.limit:
             raise Overloaded(f"{bound.in_flight} requests to {name!r} are under way; try again shortly")
         began = self._clock()
+        # It may wait further down before there is a reply.
+        bound.in_flight += 1
         try:
             reply = await self._handler(request)
-        except Overloaded:
-            if bound is not None:
-                bound.dropped()
+        except BaseException as error:
+            self._turned_away(name, bound, error)
             raise
-        if bound is None:
-            bound = self._bounds.setdefault(name, Gradient(self._settings))
-        bound.in_flight += 1
+        bound.accepted = True
         reply.add_end_callback(partial(self._ended, bound, began))
         return reply
+
+    def _turned_away(self, name: str, bound: Gradient, error: BaseException) -> None:
+        bound.in_flight -= 1
+        if isinstance(error, Overloaded):
+            bound.dropped()
+        # Names that nobody serves must not add up.
+        if not bound.accepted and not bound.in_flight:
+            self._bounds.pop(name, None)
 
     def _ended(self, bound: Gradient, began: float, reply: Reply) -> None:
         now = self._clock()

@@ -22,7 +22,7 @@ class AdmissionSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True)
 
 
 class Gate:
-    """Counts every accepted request until its reply ends, however it ends.
+    """Counts every accepted request from its arrival until its reply ends, however it ends.
 
     `inner`: names of models that other models of this server call. Requests to them may be part of work that was
     accepted already, and refusing those could stop it for ever: they pass uncounted, and the models' own queues
@@ -44,8 +44,13 @@ class Gate:
             raise Draining("the server is stopping; send the request elsewhere")
         if self.in_flight >= self._limit:
             raise Overloaded(f"{self._limit} requests are in flight; try again shortly")
-        reply = await self._handler(request)
+        # It may wait further down before there is a reply.
         self.in_flight += 1
+        try:
+            reply = await self._handler(request)
+        except BaseException:
+            self.in_flight -= 1
+            raise
         reply.add_end_callback(self._left)
         return reply
 

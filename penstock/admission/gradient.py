@@ -21,7 +21,8 @@ DROPPED = 0.9
 
 
 class Gradient:
-    """`limit`: the bound; `in_flight`: requests under way; `usual_s`: how long they take."""
+    """`limit`: the bound; `in_flight`: requests under way; `accepted`: whether the model ever took one; `usual_s`: how
+    long they take."""
 
     __slots__ = (
         "_began",
@@ -30,6 +31,7 @@ class Gradient:
         "_most",
         "_sum",
         "_windows",
+        "accepted",
         "in_flight",
         "limit",
         "settings",
@@ -40,6 +42,7 @@ class Gradient:
         self.settings = settings
         self.limit = float(min(max(settings.initial, settings.least), settings.most))
         self.in_flight = 0
+        self.accepted = False
         self.usual_s = 0.0
         self._windows = 0
         self._began = self._sum = 0.0

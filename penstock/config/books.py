@@ -38,7 +38,7 @@ class Books:
 
     def accounts(self, handler: Handler, router: Router) -> Accounts:
         """The step that checks limits and writes down what requests took."""
-        prices = self.prices
+        prices, aliases = self.prices, self._config.aliases
 
         def cost(meta: Meta, _: Request) -> float | None:
             return prices.cost(meta.model, meta)
@@ -47,9 +47,16 @@ class Books:
             route = router.routes.get(meta.route)
             return None if route is None else prices.premium(route.targets, meta)
 
+        def expected(name: str, prompt: float, answer: float) -> float:
+            name = aliases.get(name, name)
+            route = router.routes.get(name)
+            return max(prices.expected(n, round(prompt), round(answer)) for n in (route.targets if route else (name,)))
+
         redis = self._config.state.redis
         shared = SharedLimits(redis) if redis and self._config.tenants else None
-        self._accounts = Accounts(handler, self._config.tenants, cost, self.ledger, premium=premium, shared=shared)
+        self._accounts = Accounts(
+            handler, self._config.tenants, cost, self.ledger, premium=premium, shared=shared, expect=expected
+        )
         return self._accounts
 
     async def start(self) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Coroutine
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -17,6 +17,7 @@ from penstock.core.reply import Meta, Reply
 from penstock.core.request import Request
 from penstock.core.tensors import Tensor
 
+T = TypeVar("T")
 NOON = 1_767_268_800.0
 """1 January 2026, 12:00 UTC."""
 
@@ -58,10 +59,15 @@ def per_token(meta: Meta, request: Request) -> float | None:
 class Desk:
     """Accounts and all around them."""
 
-    def __init__(self, price: Callable[[Meta, Request], float | None] = per_token, **tenants: TenantSettings):
+    def __init__(
+        self,
+        price: Callable[[Meta, Request], float | None] = per_token,
+        expect: Callable[[str, float, float], float] | None = None,
+        **tenants: TenantSettings,
+    ):
         self.clock, self.wall = StillClock(100.0), StillClock(NOON)
         self.downstream, self.book = Downstream(), Book()
-        self.accounts = Accounts(self.downstream, tenants, price, self.book, self.clock, wall=self.wall)
+        self.accounts = Accounts(self.downstream, tenants, price, self.book, self.clock, wall=self.wall, expect=expect)
 
     def pass_time(self, seconds: float) -> None:
         self.clock.advance(seconds)
@@ -71,13 +77,17 @@ class Desk:
         """The reply to a request; without an event loop, as a step that never waits can."""
         return run(self.accounts(request or question()))
 
+    def ask_all(self, *requests: Request) -> list[Reply]:
+        """The replies to requests that belong together."""
+        return run(self.accounts.all(requests))
+
     def end(self, reply: Reply, prompt: int = 10, answer: int = 10) -> None:
         """Answers with so many tokens."""
         reply.meta.usage = Usage(prompt, 0, answer)
         reply.settle({})
 
 
-def run(coroutine: Coroutine[Any, Any, Reply]) -> Reply:
+def run(coroutine: Coroutine[Any, Any, T]) -> T:
     """Drives a coroutine that has nothing to wait for."""
     try:
         coroutine.send(None)

@@ -13,7 +13,7 @@ from penstock.admission.settings import LimitSettings, TenantSettings
 from penstock.core.errors import Cancelled, ModelFailed, Overloaded, QuotaExceeded, TooLarge
 from penstock.core.generation import Generated, Usage
 from penstock.core.principal import Principal
-from penstock.core.reply import Reply
+from penstock.core.reply import Meta, Reply
 from penstock.core.request import Request
 from penstock.core.tensors import Tensor
 from tests.admission.accounting import NOON, Desk, question, rows
@@ -206,6 +206,75 @@ def test_each_key_and_each_model_may_have_limits_besides() -> None:
     with pytest.raises(QuotaExceeded, match="key 'k1'"):
         desk.ask()
     desk.ask(question(key="k2"))
+
+
+def test_a_list_comes_in_as_one_or_not_at_all() -> None:
+    desk = Desk(acme=TenantSettings(requests_per_minute=6, concurrency=5, tokens_per_minute=6000))
+    first = desk.ask_all(*[question(max_tokens=10)] * 4)
+    assert left(first[0], "concurrency") == 1
+    before = [quota.remaining for _, _, quota in desk.accounts.quotas()]
+    with pytest.raises(QuotaExceeded, match="5 requests may be under way"):
+        desk.ask_all(*[question()] * 2)
+    for reply in first:
+        desk.end(reply, prompt=100, answer=50)
+    with pytest.raises(QuotaExceeded, match="6 requests per minute") as refusal:
+        desk.ask_all(*[question()] * 3)
+    assert refusal.value.retry_after_s == 10
+    assert len(desk.downstream.requests) == 4
+    assert before[0] == 2
+    assert left(refusal.value, "requests") == 2
+    assert left(refusal.value, "tokens") == pytest.approx(6000 - 4 * 150)
+    assert left(refusal.value, "concurrency") == 5
+    assert [entry.prompt_tokens for entry in desk.book.entries if entry.status == 429] == [0] * 5
+    desk.pass_time(10)
+    desk.ask_all(*[question()] * 3)
+
+
+@pytest.mark.parametrize(
+    ("limits", "says"),
+    [
+        (TenantSettings(requests_per_minute=6), "at most 6 prompts may come at once, not 10"),
+        (TenantSettings(concurrency=4), "at most 4 prompts may come at once, not 10"),
+        (TenantSettings(tokens_per_minute=1000), "at most 1000 tokens are allowed at once, and the prompt takes about"),
+    ],
+)
+def test_a_list_that_no_wait_would_let_in_is_told_what_would(limits: TenantSettings, says: str) -> None:
+    with pytest.raises(TooLarge, match=says):
+        Desk(acme=limits).ask_all(*[question("x" * 1000)] * 10)
+
+
+def test_a_list_that_is_refused_further_down_costs_nothing() -> None:
+    desk = Desk(acme=TenantSettings(concurrency=10, tokens_per_minute=6000))
+    taken: list[Request] = []
+
+    async def third_is_too_much(request: Request) -> Reply:
+        if len(taken) == 2:
+            raise Overloaded("full")
+        taken.append(request)
+        return Reply(Meta("small", "1"))
+
+    desk.accounts._handler = third_is_too_much
+    with pytest.raises(Overloaded):
+        desk.ask_all(*[question("x" * 500)] * 5)
+    assert [(entry.status, entry.prompt_tokens) for entry in desk.book.entries] == [(503, 0)] * 5
+    assert {quota.name: quota.remaining for _, _, quota in desk.accounts.quotas()} == {
+        "concurrency": 10,
+        "tokens": pytest.approx(6000),
+    }
+
+
+def test_a_list_is_settled_with_its_last() -> None:
+    desk = Desk(acme=TenantSettings(concurrency=3, budget_per_day=1))
+    one, two, three = desk.ask_all(question(), question(), question())
+    desk.end(one, prompt=100, answer=0)
+    two.settle(ModelFailed("no"))
+    with pytest.raises(QuotaExceeded):
+        desk.ask()
+    three.close()
+    three.close()
+    assert left(three, "concurrency") == 3
+    assert left(three, "budget-day") == pytest.approx(1 - sum(entry.cost or 0 for entry in desk.book.entries))
+    assert [entry.status for entry in desk.book.entries] == [200, 500, 429, 499]
 
 
 def test_what_models_ask_each_other_is_not_counted_twice() -> None:

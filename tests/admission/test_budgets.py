@@ -11,16 +11,18 @@ import msgspec
 import pytest
 from sqlalchemy import insert
 
+from penstock.admission.accounts import Accounts
 from penstock.admission.limits.budget import Budget, span_of
 from penstock.admission.limits.spent import Past, spent_before
 from penstock.admission.limits.tenants import Spent
 from penstock.admission.settings import LimitSettings, TenantSettings
-from penstock.core.errors import BudgetSpent, PenstockError
+from penstock.core.errors import BudgetSpent, PenstockError, QuotaExceeded
 from penstock.core.generation import Usage
 from penstock.core.ledger import Entry
+from penstock.routing.names import Names
 from penstock.storage.database import Database
 from penstock.storage.tables import requests
-from tests.admission.accounting import NOON, Desk, question
+from tests.admission.accounting import NOON, Desk, per_token, question
 from tests.services import running_postgres
 
 HOUR, DAY = 3600.0, 86_400.0
@@ -100,9 +102,98 @@ def test_what_is_under_way_counts_by_what_it_usually_costs() -> None:
     desk = Desk(acme=A_DOLLAR)
     for _ in range(4):
         spend(desk, 200)
-    desk.ask()
-    with pytest.raises(BudgetSpent):
+    under_way = desk.ask()
+    with pytest.raises(QuotaExceeded, match=r"0\.2 of 1 USD for this day are not spent") as refusal:
         desk.ask()
+    assert (refusal.value.code, refusal.value.retry_after_s, refusal.value.may_retry) == ("quota_exceeded", 1, True)
+    desk.end(under_way, prompt=1, answer=0)
+    desk.ask()
+
+
+def costs_by_size(name: str, prompt: float, answer: float) -> float:
+    """What `per_token` takes."""
+    return (prompt + answer) / 1000
+
+
+def test_what_is_under_way_counts_before_anything_was_learned() -> None:
+    desk = Desk(acme=TenantSettings(budget_per_day=1.0), expect=costs_by_size)
+    under_way = [desk.ask(question("x" * 300, max_tokens=110)) for _ in range(4)]
+    with pytest.raises(QuotaExceeded, match="besides those under way"):
+        desk.ask(question("x" * 300, max_tokens=110))
+    for reply in under_way:
+        desk.end(reply, prompt=5, answer=5)
+    desk.ask(question("x" * 300, max_tokens=110))
+
+
+def test_what_is_expected_follows_the_size_of_a_request_and_how_others_differed_from_their_price() -> None:
+    desk = Desk(acme=TenantSettings(budget_per_day=100.0), expect=costs_by_size)
+    for _ in range(60):
+        desk.end(desk.ask(question("x" * 10_000, max_tokens=200)), prompt=500, answer=40)
+    budget = desk.accounts.limits.tenants.named("acme").all()[0].budgets[0]
+    desk.ask(question("x" * 10_000, max_tokens=200))
+    large, before = budget.reserved, budget.reserved
+    desk.ask(question("x" * 100, max_tokens=5))
+    small = budget.reserved - before
+    assert large == pytest.approx(0.54, rel=0.2)
+    assert small < large / 10
+
+
+def test_what_one_tenant_asks_is_not_expected_of_another() -> None:
+    dear = {"whale": 3.0, "small": 0.001}
+    desk = Desk(
+        lambda meta, request: dear[request.principal.tenant],
+        whale=TenantSettings(budget_per_day=100.0),
+        small=TenantSettings(budget_per_day=1.0),
+    )
+    desk.end(desk.ask(question(tenant="whale")))
+    for _ in range(5):
+        desk.end(desk.ask(question(tenant="small")))
+
+
+def test_a_clock_that_was_ahead_does_not_block_a_budget_until_then() -> None:
+    desk = Desk(acme=TenantSettings(budget_per_day=1.0))
+    spend(desk, 300)
+    desk.pass_time(40 * DAY)
+    spend(desk, 300)
+    desk.pass_time(-40 * DAY)
+    spend(desk, 200)
+    desk.pass_time(-0.5 * HOUR)
+    with pytest.raises(QuotaExceeded, match=r"0\.2 of 1 USD for this day are not spent"):
+        desk.ask()
+    desk.pass_time(DAY)
+    spend(desk, 900)
+
+
+def test_a_small_step_back_over_midnight_changes_nothing() -> None:
+    budget = Budget("day", 1.0, NOON)
+    budget.spend(0.5, NOON + 12 * HOUR + 1)
+    budget.spend(0.2, NOON + 12 * HOUR - 5)
+    assert (budget.spent, budget.span) == (pytest.approx(0.7), span_of("day", NOON + 12 * HOUR))
+
+
+def test_the_budget_of_an_alias_and_of_a_version_is_kept_by_the_name_that_is_asked(database: Database) -> None:
+    class Nobody:
+        draining = False
+
+    limits = TenantSettings(models={"best": LimitSettings(budget_per_day=0.5)})
+
+    def desk() -> Desk:
+        made = Desk(acme=limits)
+        names = Names(made.downstream, Nobody(), {"best": "premium@2"})  # type: ignore[arg-type]
+        made.accounts = Accounts(names, {"acme": limits}, per_token, made.book, made.clock, wall=made.wall)
+        return made
+
+    first = desk()
+    first.end(first.ask(question(model="best")), prompt=600, answer=0)
+    assert [(request.model, request.version) for request in first.downstream.requests] == [("premium", "2")]
+    assert set(first.accounts.limits.tenants.named("acme").usual) == {"best"}, "and learned by it"
+    assert first.book.entries[0].name == "best"
+    write_down(database, *first.book.entries)
+    later = desk()
+    later.pass_time(1)
+    asyncio.run(later.accounts.start(Past(database)))
+    with pytest.raises(BudgetSpent, match="at 'best'"):
+        later.ask(question(model="best"))
 
 
 def test_what_never_was_answered_is_given_back() -> None:

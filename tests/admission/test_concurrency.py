@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import random
 
@@ -13,7 +14,7 @@ from penstock.admission.settings import AdaptiveSettings
 from penstock.core.clock import StillClock
 from penstock.core.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded
 from penstock.core.generation import Generation
-from penstock.core.reply import Reply
+from penstock.core.reply import Meta, Reply
 from penstock.core.request import Request
 from tests.admission.accounting import Downstream, question, rows, run
 
@@ -66,6 +67,25 @@ def test_models_have_bounds_of_their_own_and_names_that_nobody_serves_have_none(
         with pytest.raises(BadInput):
             step.ask(rows(1, model=f"made-up-{number}"))
     assert set(step.step.bounds) == {"iris", "other"}
+
+
+def test_those_that_wait_further_down_count_too() -> None:
+    async def through() -> None:
+        async def slow(request: Request) -> Reply:
+            await asyncio.sleep(10)
+            return Reply(Meta())
+
+        step = AdaptiveConcurrency(slow, AdaptiveSettings(initial=2, least=2))
+        asked = [asyncio.ensure_future(step(rows(1))) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await asked[2]
+        for task in asked[:2]:
+            task.cancel()
+        await asyncio.wait(asked)
+        assert not step.bounds, "nobody has taken one"
+
+    asyncio.run(through())
 
 
 def test_versions_share_a_bound() -> None:

@@ -71,6 +71,25 @@ def test_a_refusal_below_takes_no_place() -> None:
     assert step.in_flight == 0
 
 
+def test_those_that_wait_further_down_count_too() -> None:
+    async def through() -> None:
+        async def slow(request: Request) -> Reply:
+            await asyncio.sleep(10)
+            return Reply(Meta())
+
+        step = Gate(slow, AdmissionSettings(max_in_flight=2))
+        asked = [asyncio.ensure_future(step(Request("1", "m", {}))) for _ in range(3)]
+        await asyncio.sleep(0)
+        with pytest.raises(Overloaded):
+            await asked[2]
+        for task in asked[:2]:
+            task.cancel()
+        await asyncio.wait(asked)
+        assert step.in_flight == 0
+
+    asyncio.run(through())
+
+
 def test_draining_takes_nothing_new() -> None:
     step, downstream = gate(1)
     step.draining = True

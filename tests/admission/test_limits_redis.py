@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 
@@ -13,7 +12,7 @@ from penstock.admission.accounts import Accounts
 from penstock.admission.limits import wire
 from penstock.admission.limits.shared import SharedLimits
 from penstock.admission.settings import TenantSettings
-from penstock.core.errors import BudgetSpent, ConfigError, QuotaExceeded, TooLarge
+from penstock.core.errors import BudgetSpent, ConfigError, ModelFailed, QuotaExceeded, TooLarge
 from penstock.core.generation import Usage
 from penstock.core.reply import Reply
 from penstock.protocols.http.drive import Drive
@@ -22,10 +21,12 @@ from tests.services import Redis, running_redis
 
 
 @asynccontextmanager
-async def server(url: str, settings: TenantSettings, wall: Callable[[], float] = time.time) -> AsyncIterator[Accounts]:
+async def server(
+    url: str, settings: TenantSettings, expect: Callable[[str, float, float], float] | None = None
+) -> AsyncIterator[Accounts]:
     """One server's accounts."""
-    shared = SharedLimits(url, wall=wall)
-    accounts = Accounts(Downstream(), {"*": settings}, per_token, Book(), wall=wall, shared=shared)
+    shared = SharedLimits(url)
+    accounts = Accounts(Downstream(), {"*": settings}, per_token, Book(), shared=shared, expect=expect)
     await accounts.start()
     try:
         yield accounts
@@ -192,6 +193,100 @@ def test_a_client_that_leaves_while_redis_is_asked_holds_no_place(redis_server: 
             drive = Drive(one(question()), lambda _: None)
             drive.close()
             ended(await asked(one), 1)
+
+    asyncio.run(through())
+
+
+def test_who_leaves_while_redis_is_asked_pays_nothing_back_that_was_not_taken(redis_server: Redis) -> None:
+    settings = TenantSettings(tokens_per_minute=1000, cost_per_minute=100)
+
+    async def through() -> None:
+        async with server(redis_server.url, settings) as one, server(redis_server.url, settings) as other:
+            ended(await asked(one, "x" * 1000, max_tokens=100), 4000)
+            for number in range(40):
+                if number % 2:
+                    drive = Drive(one(question("x" * 2500, max_tokens=200)), lambda _: None)
+                    await asyncio.sleep(0)
+                    drive.close()
+                else:
+                    task = asyncio.ensure_future(one(question("x" * 2500, max_tokens=200)))
+                    await asyncio.sleep(0)
+                    task.cancel()
+                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.2)
+            with pytest.raises(QuotaExceeded) as refusal:
+                await asked(other, max_tokens=1)
+            assert (refusal.value.retry_after_s or 0) > 150, "the debt stands"
+
+    asyncio.run(through())
+
+
+def test_who_leaves_while_redis_is_asked_gets_back_what_was_taken(redis_server: Redis) -> None:
+    settings = TenantSettings(tokens_per_minute=6000)
+
+    async def through() -> None:
+        async with server(redis_server.url, settings) as one, server(redis_server.url, settings) as other:
+            for _ in range(5):
+                drive = Drive(one(question("x" * 10_000, max_tokens=200)), lambda _: None)
+                await asyncio.sleep(0)
+                drive.close()
+                await asyncio.sleep(0.05)
+            reply = await asked(other, max_tokens=1)
+            assert left(reply, "tokens") == pytest.approx(5990, abs=100)
+
+    asyncio.run(through())
+
+
+def test_what_redis_never_took_is_not_given_back_to_it(redis_server: Redis) -> None:
+    settings = TenantSettings(tokens_per_minute=1000)
+
+    async def through() -> None:
+        async with server(redis_server.url, settings) as one, server(redis_server.url, settings) as other:
+            ended(await asked(other, max_tokens=1), 3000)
+            await asyncio.sleep(0.1)
+            wire = one.limits._shared._wire  # type: ignore[union-attr]
+            wire._away, wire._again_at = True, float("inf")
+            alone = await asked(one, "x" * 2000, max_tokens=300)
+            wire._away = False
+            alone.settle(ModelFailed("no"))
+            await asyncio.sleep(0.1)
+            with pytest.raises(QuotaExceeded) as refusal:
+                await asked(other, max_tokens=1)
+            assert (refusal.value.retry_after_s or 0) > 100
+
+    asyncio.run(through())
+
+
+def test_what_is_under_way_counts_while_nothing_was_spent(redis_server: Redis) -> None:
+    settings = TenantSettings(budget_per_day=1.0)
+
+    async def through() -> None:
+        async with server(redis_server.url, settings, lambda *_: 0.3) as one:
+            replies = [await asked(one) for _ in range(3)]
+            with pytest.raises(QuotaExceeded) as refusal:
+                await asked(one)
+            assert (refusal.value.code, refusal.value.retry_after_s) == ("quota_exceeded", 1)
+            ended(replies[0], 400)
+            ended(replies[1], 700)
+            await asyncio.sleep(0.1)
+            with pytest.raises(BudgetSpent):
+                await asked(one)
+
+    asyncio.run(through())
+
+
+def test_a_list_comes_in_as_one(redis_server: Redis) -> None:
+    settings = TenantSettings(requests_per_minute=10, tokens_per_minute=6000)
+
+    async def through() -> None:
+        async with server(redis_server.url, settings) as one, server(redis_server.url, settings) as other:
+            replies = await one.all([question("x" * 1000)] * 8)
+            with pytest.raises(QuotaExceeded, match="10 requests per minute"):
+                await other.all([question()] * 3)
+            for reply in replies:
+                ended(reply, 100)
+            await asyncio.sleep(0.1)
+            assert left(await asked(other, max_tokens=1), "tokens") == pytest.approx(5190, abs=60)
 
     asyncio.run(through())
 

@@ -26,13 +26,15 @@ class Moment(NamedTuple):
 class Short(NamedTuple):
     """Why a request may not come in now: which limit, of whom, and in how many seconds it has room again.
 
-    `never`: the request alone is larger than what the limit ever gives at once.
+    `never`: the request alone is larger than what the limit ever gives at once. `left`: USD that a budget still has,
+    too few for this request besides those under way; None where it is spent.
     """
 
     name: QuotaName
     whose: Allowance
     wait_s: float
     never: bool = False
+    left: float | None = None
 
 
 class Allowance:
@@ -60,19 +62,19 @@ class Allowance:
         """Its rates, and how much of each a request takes. Of what was only guessed never more than there can be at
         once: a claim that is too high must not shut a request out for ever."""
         if self.requests is not None:
-            yield "requests", self.requests, 1.0
+            yield "requests", self.requests, float(claim.requests)
         if self.tokens is not None:
             yield "tokens", self.tokens, min(claim.tokens, max(claim.prompt, self.tokens.at_once))
         if self.cost is not None:
             yield "cost", self.cost, min(claim.cost, self.cost.at_once)
 
     def check(self, claim: Claim, now: Moment) -> Short | None:
-        """What it is short of for one more request; None when it may come in."""
-        if self.concurrency is not None and self.running >= self.concurrency:
-            return Short("concurrency", self, AGAIN_S)
+        """What it is short of for a request more (or for several that come in as one); None when it may come in."""
+        if self.concurrency is not None and self.running + claim.requests > self.concurrency:
+            return Short("concurrency", self, AGAIN_S, never=claim.requests > self.concurrency)
         for budget in self.budgets:
-            if wait := budget.wait(claim.cost, now.wall):
-                return Short(named(budget), self, wait)
+            if not budget.has(claim.cost, now.wall):
+                return short_of(budget, self, now.wall)
         worst: Short | None = None
         for name, rate, amount in self.amounts(claim):
             wait = rate.wait(amount, now.clock)
@@ -82,7 +84,7 @@ class Allowance:
 
     def take(self, claim: Claim, now: Moment) -> None:
         """Lets a request in, whether there is room or not."""
-        self.running += 1
+        self.running += claim.requests
         for _, rate, amount in self.amounts(claim):
             rate.take(amount, now.clock)
         for budget in self.budgets:
@@ -90,20 +92,20 @@ class Allowance:
 
     def settle(self, claim: Claim, tokens: float, cost: float, now: Moment) -> None:
         """A request that was let in has ended, and took this."""
-        self.running -= 1
+        self.running -= claim.requests
         for name, rate, amount in self.amounts(claim):
             if name != "requests":
                 rate.correct((tokens if name == "tokens" else cost) - amount, now.clock)
         for budget in self.budgets:
-            # Sums of parts that were taken away again come out a little under 0.
-            budget.reserved = max(0.0, budget.reserved - claim.cost)
+            # Sums of parts that were taken away again come out a little beside 0.
+            budget.reserved = max(0.0, budget.reserved - claim.cost) if self.running else 0.0
             budget.spend(cost, now.wall)
 
     def take_back(self, claim: Claim, now: Moment) -> None:
         """A request that was let in may not come in after all: as if it had never been."""
         self.settle(claim, 0.0, 0.0, now)
         if self.requests is not None:
-            self.requests.correct(-1.0, now.clock)
+            self.requests.correct(-float(claim.requests), now.clock)
 
     def quotas(self, now: Moment) -> Iterator[Quota]:
         """What is left of each limit."""
@@ -135,6 +137,14 @@ def _budgets(settings: LimitSettings, wall: float) -> Iterator[Budget]:
 def named(budget: Budget) -> QuotaName:
     """What a budget is called among the quotas."""
     return "budget-day" if budget.period == "day" else "budget-month"
+
+
+def short_of(budget: Budget, whose: Allowance, wall: float) -> Short:
+    """Why a budget keeps a request out: until the next day or month where it is used up; else until others have ended,
+    which may have cost less than expected, or for a cheaper request."""
+    if not budget.used_up:
+        return Short(named(budget), whose, AGAIN_S, left=max(0.0, budget.limit - budget.spent))
+    return Short(named(budget), whose, max(1e-3, budget.span.end - wall))
 
 
 def tightest(allowances: tuple[Allowance, ...], now: Moment) -> tuple[Quota, ...]:

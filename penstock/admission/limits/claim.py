@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from penstock.core.generation import Generation
@@ -14,12 +15,20 @@ LEARNING = 0.1
 """How much one answer changes what is usual."""
 
 
+Expect = Callable[[str, float, float], float]
+"""USD that an answer is expected to cost by its price: the name that is asked, tokens of prompt and answer. 0 where no
+price is known."""
+
+
 class Claim(NamedTuple):
-    """Tokens of the prompt and of the answer, and USD, as expected."""
+    """Tokens of the prompt and of the answer, and USD, as expected. `listed`: USD by the price alone. `requests`: how
+    many requests it is for."""
 
     prompt: float = 0.0
     answer: float = 0.0
     cost: float = 0.0
+    listed: float = 0.0
+    requests: int = 1
 
     @property
     def tokens(self) -> float:
@@ -30,30 +39,46 @@ class Claim(NamedTuple):
 NOTHING = Claim()
 
 
-class Usual:
-    """What requests to one name usually take: tokens of an answer, USD, and how far the prompt's estimate is off."""
+def sum_of(claims: Sequence[Claim]) -> Claim:
+    """What requests take together."""
+    prompt, answer, cost, listed, requests = (sum(numbers) for numbers in zip(*claims, strict=True))
+    return Claim(prompt, answer, cost, listed, int(requests))
 
-    __slots__ = ("answer", "cost", "scale")
+
+class Usual:
+    """What requests to one name usually take: tokens of an answer, USD (and USD by the price alone), and how far the
+    prompt's estimate is off."""
+
+    __slots__ = ("answer", "cost", "listed", "scale")
 
     def __init__(self) -> None:
         self.answer = USUAL_ANSWER
-        self.cost = 0.0
+        self.cost = self.listed = 0.0
         self.scale = 1.0
 
-    def claim(self, request: Request) -> Claim:
-        """What this request is expected to take."""
+    def claim(self, request: Request, expect: Expect | None = None) -> Claim:
+        """What this request is expected to take. `expect`: where it matters what it costs."""
         payload = request.payload
         if not isinstance(payload, Generation):
-            return Claim(text_size(payload) * self.scale, 0.0, self.cost)
+            return self._priced(request.model, text_size(payload) * self.scale, 0.0, expect)
         if payload.count_only:
             return NOTHING
         most = payload.sampling.max_tokens
         answer = self.answer if most is None else min(self.answer, most)
         exact = isinstance(payload.prompt, tuple)
-        return Claim(prompt_size(payload) * (1.0 if exact else self.scale), payload.choices * answer, self.cost)
+        prompt = prompt_size(payload) * (1.0 if exact else self.scale)
+        return self._priced(request.model, prompt, payload.choices * answer, expect)
 
-    def learn(self, request: Request, prompt: int, answer: int, cost: float | None) -> None:
-        """A request has been answered, and took this."""
+    def _priced(self, name: str, prompt: float, answer: float, expect: Expect | None) -> Claim:
+        """With its cost: by the price for requests of this size, and by how others of them differed from that."""
+        listed = 0.0 if expect is None else max(0.0, expect(name, prompt, answer))
+        cost = self.cost or listed
+        if listed and self.cost and self.listed:
+            cost = listed * self.cost / self.listed
+        return Claim(prompt, answer, cost, listed)
+
+    def learn(self, request: Request, prompt: int, answer: int, cost: float | None, listed: float = 0.0) -> None:
+        """A request has been answered, and took this; `listed`: what was expected by its price."""
         payload, share = request.payload, LEARNING
         if isinstance(payload, Generation):
             self.answer += share * (answer / max(1, payload.choices) - self.answer)
@@ -64,6 +89,7 @@ class Usual:
             self.scale += share * (min(5.0, max(0.2, prompt / estimate)) - self.scale)
         if cost is not None:
             self.cost = cost if not self.cost else self.cost + share * (cost - self.cost)
+            self.listed = listed if not self.listed else self.listed + share * (listed - self.listed)
 
 
 def prompt_size(generation: Generation) -> float:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 
 from penstock.admission.limits.allowance import Allowance, Moment, Short, tightest
-from penstock.admission.limits.claim import NOTHING, Claim, Usual
+from penstock.admission.limits.claim import NOTHING, Claim, Expect, Usual, sum_of
 from penstock.admission.limits.refusals import refusal
 from penstock.admission.limits.shared import SharedLimits
 from penstock.admission.limits.spent import Past
@@ -21,18 +21,43 @@ from penstock.core.request import Request
 from penstock.telemetry.logs import logger
 
 log = logger("admission")
+UNKNOWN = Usual()
+"""What is expected before anything was learned."""
 
 
 class Permit:
-    """What a request was let in with: the limits that it took from, and what it is expected to take."""
+    """What a request was let in with: the limits that it took from, and what it is expected to take. `shared`: whether
+    the other servers were told of it; `list`: what it came in with, where it is one of several."""
 
-    __slots__ = ("allowances", "claim", "request", "tenant")
+    __slots__ = ("allowances", "claim", "list", "request", "shared", "tenant")
 
     def __init__(self, request: Request, tenant: Tenant):
         self.request = request
         self.tenant = tenant
         self.allowances: tuple[Allowance, ...] = ()
         self.claim = NOTHING
+        self.shared = False
+        self.list: PermitList | None = None
+
+
+class PermitList(Permit):
+    """One permit for requests that belong together; it is settled with the last of them. `open`: those that have not
+    ended; `tokens`, `cost`: of the others."""
+
+    __slots__ = ("cost", "open", "tokens")
+
+    def __init__(self, permits: Sequence[Permit]):
+        super().__init__(permits[0].request, permits[0].tenant)
+        self.open = len(permits)
+        self.tokens = 0
+        self.cost = 0.0
+
+    def ended(self, tokens: int, cost: float) -> bool:
+        """One of them has ended, and took this. Whether it was the last."""
+        self.open -= 1
+        self.tokens += tokens
+        self.cost += cost
+        return not self.open
 
 
 class Limiter:
@@ -44,13 +69,14 @@ class Limiter:
         clock: Clock,
         wall: Callable[[], float],
         shared: SharedLimits | None = None,
+        expect: Expect | None = None,
     ):
         self.tenants = Tenants(settings, wall)
         self.refused: Counter[tuple[str, str]] = Counter()
         self._clock = clock
         self._wall = wall
         self._shared = shared
-        self._usual: dict[str, Usual] = {}
+        self._expect = expect
         self._unpriced: set[str] = set()
         self._restoring: asyncio.Task[None] | None = None
 
@@ -90,9 +116,29 @@ class Limiter:
     async def let_in(self, permit: Permit) -> None:
         """Takes what the request is expected to use from every limit that it has to keep, or from none. Never waits
         where limits are this server's own. Raises `QuotaExceeded` and `TooLarge`."""
-        request, tenant, now = permit.request, permit.tenant, self._now()
-        allowances = tenant.allowances(request.principal.key, request.model, now.wall)
-        claim = self._claim(request, allowances)
+        allowances = self._allowances(permit)
+        permit.claim = self._claim(permit, allowances)
+        await self._take(permit, allowances)
+
+    async def let_all_in(self, permits: Sequence[Permit]) -> None:
+        """The same for requests of one caller to one model that belong together: all come in, or none."""
+        allowances = self._allowances(permits[0])
+        together = PermitList(permits)
+        for permit in permits:
+            permit.claim = self._claim(permit, allowances)
+        together.claim = sum_of([permit.claim for permit in permits])
+        try:
+            await self._take(together, allowances)
+        finally:
+            for permit in permits:
+                permit.list, permit.allowances = together, together.allowances
+
+    def _allowances(self, permit: Permit) -> tuple[Allowance, ...]:
+        request = permit.request
+        return permit.tenant.allowances(request.principal.key, request.model, self._wall())
+
+    async def _take(self, permit: Permit, allowances: tuple[Allowance, ...]) -> None:
+        tenant, claim, now = permit.tenant, permit.claim, self._now()
         short = next((found for a in allowances if (found := a.check(claim, now)) is not None), None)
         shared = self._shared if self._shared is not None and self._shared.up else None
         # How many requests are under way is each server's own affair; of all else Redis knows more.
@@ -100,11 +146,12 @@ class Limiter:
             raise self._refusal(tenant, short, claim, allowances)
         for allowance in allowances:
             allowance.take(claim, now)
-        permit.allowances, permit.claim = allowances, claim
+        permit.allowances = allowances
         if shared is not None:
             verdict = await shared.take(tenant.name, allowances, claim)
             if (short := verdict.short if verdict.known else short) is not None:
                 self._turn_back(permit, short)
+            permit.shared = verdict.known
 
     def _turn_back(self, permit: Permit, short: Short) -> None:
         """Other servers have used up what seemed to be left."""
@@ -113,10 +160,13 @@ class Limiter:
             allowance.take_back(permit.claim, self._now())
         raise self._refusal(permit.tenant, short, permit.claim, allowances)
 
-    def _claim(self, request: Request, allowances: tuple[Allowance, ...]) -> Claim:
-        if all(allowance.tokens is None and not allowance.of_cost for allowance in allowances):
+    def _claim(self, permit: Permit, allowances: tuple[Allowance, ...]) -> Claim:
+        of_cost = any(allowance.of_cost for allowance in allowances)
+        if not of_cost and all(allowance.tokens is None for allowance in allowances):
             return NOTHING
-        return (self._usual.get(request.model) or Usual()).claim(request)
+        request = permit.request
+        usual = permit.tenant.usual.get(request.model) or UNKNOWN
+        return usual.claim(request, self._expect if of_cost else None)
 
     def _refusal(self, tenant: Tenant, short: Short, claim: Claim, allowances: tuple[Allowance, ...]) -> PenstockError:
         self.refused[tenant.name, short.name] += 1
@@ -126,20 +176,26 @@ class Limiter:
 
     def settle(self, permit: Permit, usage: Usage | None, cost: float | None) -> None:
         """Puts what was used in the place of what was expected. `usage`, `cost`: None where unknown or nothing."""
-        now, tokens = self._now(), 0 if usage is None else usage.prompt_tokens + usage.completion_tokens
+        tokens = 0 if usage is None else usage.prompt_tokens + usage.completion_tokens
+        together = permit.list
+        if together is None:
+            self._settle(permit, tokens, cost or 0.0)
+        elif together.ended(tokens, cost or 0.0):
+            self._settle(together, together.tokens, together.cost)
+
+    def _settle(self, permit: Permit, tokens: int, cost: float) -> None:
+        now, claim = self._now(), permit.claim
         for allowance in permit.allowances:
-            allowance.settle(permit.claim, tokens, cost or 0.0, now)
+            allowance.settle(claim, tokens, cost, now)
             _tell(allowance)
         if self._shared is not None:
-            self._shared.settle(permit.tenant.name, permit.allowances, permit.claim, tokens, cost or 0.0)
+            self._shared.settle(permit.tenant.name, permit.allowances, claim, tokens, cost, taken=permit.shared)
 
     def learn(self, permit: Permit, model: str, usage: Usage | None, cost: float | None) -> None:
-        """An answer came, and took this: the next are expected to take as much."""
+        """An answer came, and took this: the tenant's next to the same name are expected to take as much."""
         request = permit.request
         prompt, answer = (0, 0) if usage is None else (usage.prompt_tokens, usage.completion_tokens)
-        if request.model not in self._usual:
-            self._usual[request.model] = Usual()
-        self._usual[request.model].learn(request, prompt, answer, cost)
+        permit.tenant.usually(request.model).learn(request, prompt, answer, cost, permit.claim.listed)
         if cost is None and model not in self._unpriced and any(a.of_cost for a in permit.allowances):
             self._unpriced.add(model)
             log.warning("no_price", model=model, hint="budgets do not count its answers; name a price for it")

@@ -22,12 +22,13 @@ for i = 1, rates do
 end
 local at = 2 + 3 * rates
 for i = rates + 1, #KEYS do
-  local limit, cost, known, ttl = tonumber(ARGV[at]), tonumber(ARGV[at+1]), ARGV[at+2], ARGV[at+3]
-  at = at + 4
+  local limit, cost, others = tonumber(ARGV[at]), tonumber(ARGV[at+1]), tonumber(ARGV[at+2])
+  local known, ttl = ARGV[at+3], ARGV[at+4]
+  at = at + 5
   redis.call('SET', KEYS[i], known, 'NX', 'EX', ttl)
   local spent = redis.call('GET', KEYS[i])
-  local used = tonumber(spent)
-  if used >= limit or (used > 0 and used + cost > limit) then
+  local used = tonumber(spent) + others
+  if tonumber(spent) >= limit - 1e-9 or (used > 1e-9 and used + cost > limit + 1e-9) then
     answer[1], answer[2] = i, '0'
   end
   answer[#answer + 1] = spent
@@ -40,7 +41,8 @@ end
 return answer
 """
 """KEYS: of rates, then of budgets. ARGV: how many rates; per rate the seconds of one unit, the burst in seconds, the
-units wanted; per budget its limit, the expected cost, what this server knows was spent, seconds to keep it.
+units wanted; per budget its limit, the expected cost, that of this server's other requests under way, what this server
+knows was spent, seconds to keep it.
 
 Takes all or nothing. Answers: the number of the key that has too little (0: none), the seconds until it has enough,
 then per rate the seconds that were taken ahead before, per budget what was spent."""

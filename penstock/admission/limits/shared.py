@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
+from functools import partial
 from typing import Any, NamedTuple
 
-from penstock.admission.limits.allowance import Allowance, Short, named
+from penstock.admission.limits.allowance import Allowance, Short, named, short_of
 from penstock.admission.limits.budget import Budget
 from penstock.admission.limits.claim import Claim
 from penstock.admission.limits.rate import Rate
@@ -79,7 +81,7 @@ class SharedLimits:
 
     async def take(self, tenant: str, allowances: Sequence[Allowance], claim: Claim) -> Verdict:
         """Lets in, by what all servers know, a request that has taken from this server's limits already; and tells
-        these how things stand."""
+        these how things stand. What Redis has taken for one that was given up meanwhile is given back."""
         rates, purses = _rates(tenant, allowances, claim), _purses(tenant, allowances)
         if not rates and not purses:
             return LET_IN
@@ -88,8 +90,14 @@ class SharedLimits:
             words += [f"{taken.rate.interval_s:.9f}", f"{taken.rate.burst_s:.6f}", f"{taken.amount:.6f}"]
         for purse in purses:
             known = max(0.0, purse.budget.spent - self._owed.get(purse.key, 0.0))
-            words += [purse.budget.limit, purse.budget.reserved, known, purse.kept_s]
-        answer = await self._wire.send(TAKE, _keys(rates, purses), words)
+            others = f"{max(0.0, purse.budget.reserved - claim.cost):.9f}"
+            words += [purse.budget.limit, claim.cost, others, known, purse.kept_s]
+        told = self._wire.send(TAKE, _keys(rates, purses), words)
+        try:
+            answer = await asyncio.shield(told)
+        except BaseException:
+            told.add_done_callback(partial(self._give_back, rates))
+            raise
         return AWAY if answer is None else self._verdict(answer, rates, purses)
 
     def _verdict(self, answer: Sequence[Any], rates: Sequence[Taken], purses: Sequence[Purse]) -> Verdict:
@@ -104,24 +112,38 @@ class SharedLimits:
             return LET_IN
         if number > len(rates):
             purse = purses[number - len(rates) - 1]
-            return Verdict(True, Short(named(purse.budget), purse.whose, purse.budget.span.end - self._wall()))
+            return Verdict(True, short_of(purse.budget, purse.whose, self._wall()))
         taken = rates[number - 1]
         never = taken.amount > taken.rate.at_once + 1e-6
         return Verdict(True, Short(taken.name, taken.whose, wait_s, never))
 
-    def settle(self, tenant: str, allowances: Sequence[Allowance], claim: Claim, tokens: float, cost: float) -> None:
-        """Tells all servers what a request took in the end; this one's limits know already. Never waits. What Redis
-        could not be told of money is told later."""
+    def _give_back(self, rates: Sequence[Taken], told: asyncio.Future[Any]) -> None:
+        """Nobody waited for the verdict: the request was given up before it came in."""
+        answer = told.result()
+        if answer is not None and int(answer[0]) == 0:
+            self._correct({taken: -taken.amount for taken in rates if taken.name != "requests"}, {})
+
+    def settle(
+        self, tenant: str, allowances: Sequence[Allowance], claim: Claim, tokens: float, cost: float, *, taken: bool
+    ) -> None:
+        """Tells all servers what a request took in the end; this one's limits know already. `taken`: whether Redis has
+        let it in, and so holds what was expected of it. Never waits. What Redis could not be told of money is told
+        later."""
         used = {"tokens": tokens, "cost": cost}
-        rates = [taken for taken in _rates(tenant, allowances, claim) if taken.name in used]
+        rates = [rate for rate in _rates(tenant, allowances, claim) if rate.name in used]
+        more = {rate: used[rate.name] - (rate.amount if taken else 0.0) for rate in rates}
         due = {purse: cost + self._owed.pop(purse.key, 0.0) for purse in _purses(tenant, allowances)}
-        if not rates and not any(due.values()):
+        self._correct(more, due)
+
+    def _correct(self, more: Mapping[Taken, float], due: Mapping[Purse, float]) -> None:
+        """Takes so many units more (fewer, where negative) of each rate, and pays from budgets what is due."""
+        if not any(more.values()) and not any(due.values()):
             return
-        words: list[Any] = [len(rates)]
-        words += [f"{(used[taken.name] - taken.amount) * taken.rate.interval_s:.6f}" for taken in rates]
+        words: list[Any] = [len(more)]
+        words += [f"{units * taken.rate.interval_s:.6f}" for taken, units in more.items()]
         for purse, money in due.items():
             words += [f"{money:.12f}", f"{max(0.0, purse.budget.spent - money):.12f}", purse.kept_s]
-        told = self._wire.send(SETTLE, _keys(rates, list(due)), words)
+        told = self._wire.send(SETTLE, _keys(list(more), list(due)), words)
         told.add_done_callback(lambda told: None if told.result() is not None else self._owe(due))
 
     def _owe(self, due: Mapping[Purse, float]) -> None:

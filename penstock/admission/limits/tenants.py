@@ -8,10 +8,13 @@ from typing import NamedTuple
 from penstock.admission.keys.key import INTERNAL, INTERNAL_ID
 from penstock.admission.limits.allowance import Allowance
 from penstock.admission.limits.budget import Period, span_of
+from penstock.admission.limits.claim import Usual
 from penstock.admission.settings import EVERYBODY, LimitSettings, TenantSettings
 from penstock.core.principal import Principal
 
 UNLIMITED = TenantSettings()
+NAMES = 256
+"""Names of models of which it is kept what one tenant's requests to them usually take."""
 
 
 class Spent(NamedTuple):
@@ -26,14 +29,16 @@ class Spent(NamedTuple):
 
 
 class Tenant:
-    """One tenant: its share, and its limits. `limited`: whether it has any."""
+    """One tenant: its share, and its limits. `limited`: whether it has any; `usual`: what its requests usually take,
+    by the name that is asked for."""
 
-    __slots__ = ("_keys", "_models", "_own", "_spent", "limited", "name", "settings", "weight")
+    __slots__ = ("_keys", "_models", "_own", "_spent", "limited", "name", "settings", "usual", "weight")
 
     def __init__(self, name: str, settings: TenantSettings, wall: float):
         self.name = name
         self.settings = settings
         self.weight = settings.weight
+        self.usual: dict[str, Usual] = {}
         self._own: Allowance | None = None
         self._keys: dict[str, Allowance | None] = {}
         self._models: dict[str, Allowance | None] = {}
@@ -52,6 +57,15 @@ class Tenant:
         if key and key not in self._keys and self.settings.each_key is not None:
             self._keys[key] = self._made(f"key {key!r}", f"key/{key}", self.settings.each_key, wall)
         return _present(self._own, self._keys.get(key), self._models.get(model))
+
+    def usually(self, model: str) -> Usual:
+        """What its requests to a model or route usually take, to learn. Other tenants' do not matter: who asks dear
+        questions must not use up what is expected to be left for others."""
+        if model not in self.usual:
+            if len(self.usual) >= NAMES:
+                del self.usual[next(iter(self.usual))]
+            self.usual[model] = Usual()
+        return self.usual[model]
 
     def restore(self, spent: Spent) -> None:
         """Counts what was spent before this server started, also for limits that nobody has met yet."""

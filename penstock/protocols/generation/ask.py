@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from functools import partial
 from typing import NamedTuple
 
 from msgspec.structs import replace
 
 from penstock.core.clock import Clock
+from penstock.core.deadline import Deadline
 from penstock.core.errors import Forbidden, UnknownModel
 from penstock.core.generation import Generation
 from penstock.core.language import GENERATION
 from penstock.core.model import Catalog, ModelView
 from penstock.core.reply import Reply
-from penstock.core.request import Handler
+from penstock.core.request import Handler, Request, TakesAll, give_up, together
 from penstock.protocols.answer import deadline_of, priority_of
 from penstock.protocols.asking import request_of
 from penstock.protocols.generation.several import Several
@@ -56,7 +58,8 @@ class Asker:
 
         Raises `UnknownModel`, `BadInput` for a model that does something else, and whatever the path raises.
         """
-        reply = await self.begin(http, model, generation, timeout_ms=timeout_ms, priority=priority, whole=whole)
+        found, limits = self.generates(http, model), self._limits(timeout_ms, priority)
+        reply = await self._handler(_request(http, model, found, generation, *limits, whole=whole))
         await reply.began()
         return reply
 
@@ -71,37 +74,24 @@ class Asker:
         whole: bool = False,
     ) -> Several:
         """The replies to requests that belong together, once the first has begun: all are accepted, or none."""
-        replies: list[Reply] = []
+        found, limits = self.generates(http, model), self._limits(timeout_ms, priority)
+        requests = [_request(http, model, found, generation, *limits, whole=whole) for generation in generations]
+        replies = await self._all(requests)
         try:
-            for generation in generations:
-                replies.append(
-                    await self.begin(http, model, generation, timeout_ms=timeout_ms, priority=priority, whole=whole)
-                )
             await replies[0].began()
-        except BaseException:
-            for reply in replies:
-                reply.close()
+        except BaseException as error:
+            give_up(replies, error)
             raise
         return Several(replies, generations[0].choices)
 
-    async def begin(
-        self,
-        http: HttpRequest,
-        model: str,
-        generation: Generation,
-        *,
-        timeout_ms: float | None = None,
-        priority: int | None = None,
-        whole: bool = False,
-    ) -> Reply:
-        """Like `ask`, but does not wait for the first event: for several requests that belong together."""
-        found = self.generates(http, model)
-        if found.adapter:
-            generation = replace(generation, adapter=found.adapter)
-        deadline, level = deadline_of(timeout_ms, self._clock), priority_of(priority)
-        return await self._handler(
-            request_of(http, found.name, generation, deadline=deadline, priority=level, named=model, whole=whole)
-        )
+    async def _all(self, requests: Sequence[Request]) -> list[Reply]:
+        handler = self._handler
+        if isinstance(handler, TakesAll):
+            return await handler.all(requests)
+        return await together(partial(handler, request) for request in requests)
+
+    def _limits(self, timeout_ms: float | None, priority: int | None) -> tuple[Deadline, int]:
+        return deadline_of(timeout_ms, self._clock), priority_of(priority)
 
     def generates(self, http: HttpRequest, model: str) -> Named:
         """The model that a client's name means.
@@ -127,6 +117,14 @@ class Asker:
             _check_adapter(found)
             return found
         return Named(model, "", models.find(model))
+
+
+def _request(
+    http: HttpRequest, model: str, found: Named, generation: Generation, deadline: Deadline, level: int, *, whole: bool
+) -> Request:
+    if found.adapter:
+        generation = replace(generation, adapter=found.adapter)
+    return request_of(http, found.name, generation, deadline=deadline, priority=level, named=model, whole=whole)
 
 
 def _check_adapter(found: Named) -> None:
