@@ -61,19 +61,22 @@ class Database:
             return self._engine
 
     @contextmanager
-    def reading(self) -> Iterator[Connection]:
-        """A connection to read with. Raises as `engine`, also for what goes wrong while it is used."""
-        engine = self.engine()
+    def reading(self, *, hurries: bool = False) -> Iterator[Connection]:
+        """A connection to read with. Raises as `engine`, also for what goes wrong while it is used, and where it
+        `hurries` for locks that somebody holds for seconds."""
+        from penstock.storage.opening import HURRIES
+
+        engine = self.engine().execution_options(**{HURRIES: hurries})
         with _told(), engine.connect() as connection:
             yield connection
 
     @contextmanager
-    def writing(self) -> Iterator[Connection]:
+    def writing(self, *, hurries: bool = False) -> Iterator[Connection]:
         """A transaction that writes, committed at its end, rolled back by an exception. Writers wait for each other at
-        its beginning, so what is read in it cannot change under it. Raises as `engine`."""
-        from penstock.storage.opening import WRITES
+        its beginning, so what is read in it cannot change under it. Raises as `reading`."""
+        from penstock.storage.opening import HURRIES, WRITES
 
-        engine = self.engine().execution_options(**{WRITES: True})
+        engine = self.engine().execution_options(**{WRITES: True, HURRIES: hurries})
         with _told(), engine.begin() as connection:
             yield connection
 

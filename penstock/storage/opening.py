@@ -16,6 +16,8 @@ from penstock.storage.place import Place
 
 WRITES = "penstock_writes"
 """The execution option of transactions that write from their beginning."""
+HURRIES = "penstock_hurries"
+"""The execution option of transactions for which somebody must not wait long."""
 BUSY_S = 5.0
 """How long one writer waits for another."""
 SQLITE = ("PRAGMA journal_mode=WAL", "PRAGMA synchronous=NORMAL", "PRAGMA foreign_keys=ON")
@@ -26,6 +28,8 @@ POSTGRES = {
     "application_name": "penstock",
 }
 """So that a server that is gone is noticed in seconds; what the URL says goes first."""
+HURRY = "SELECT set_config('lock_timeout', '2s', true), set_config('statement_timeout', '10s', true)"
+"""For one transaction of PostgreSQL, which else waits for locks as long as they are held."""
 
 
 def opened(place: Place) -> Engine:
@@ -89,4 +93,11 @@ def _postgres(url: str) -> Engine:
     except ArgumentError:
         raise ConfigError("state.url is no URL such as postgresql://USER@HOST/NAME") from None
     given = {name: value for name, value in POSTGRES.items() if name not in parsed.query}
-    return create_engine(parsed, hide_parameters=True, pool_pre_ping=True, pool_timeout=10, connect_args=given)
+    engine = create_engine(parsed, hide_parameters=True, pool_pre_ping=True, pool_timeout=10, connect_args=given)
+    event.listen(engine, "begin", _hurry)
+    return engine
+
+
+def _hurry(connection: Connection) -> None:
+    if connection.get_execution_options().get(HURRIES, False):
+        connection.exec_driver_sql(HURRY)

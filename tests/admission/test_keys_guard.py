@@ -7,10 +7,12 @@ import json
 import shutil
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
+from penstock.admission.keys import follower
 from penstock.admission.keys.guard import KeyGuard
 from penstock.admission.keys.settings import KeySettings
 from penstock.admission.keys.store import KeyStore
@@ -303,6 +305,48 @@ def test_keys_outlive_an_outage_of_the_database(capfd: pytest.CaptureFixture[str
                 KeyGuard(KeyStore(Database(f"postgresql://penstock@127.0.0.1:{service.port}/d1")), True).start()
             )
         database.close()
+
+
+@contextmanager
+def held(database: Database, statement: str) -> Iterator[None]:
+    """Holds the locks of a statement, as somebody's forgotten transaction does."""
+    with database.engine().connect() as connection:
+        connection.exec_driver_sql(statement)
+        yield
+        connection.rollback()
+
+
+def test_locks_of_others_keep_no_change_of_keys_away(
+    postgres: str, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(follower, "USED_EVERY_S", 0.0)
+    database = Database(postgres)
+    store = KeyStore(database)
+    key, first = store.create("acme")
+    guard = KeyGuard(store, public=True, settings=SOON)
+
+    async def body() -> None:
+        said = ""
+        with held(database, "SELECT 1 FROM penstock_keys FOR UPDATE"):
+            assert lets_in(guard, first)
+            await asyncio.sleep(0.5)
+            _, second = store.create("acme")
+            await soon(lambda: lets_in(guard, second), "it waits for a row, to note that a key was used")
+        await soon(lambda: store.all()[0].used_at is not None, "that it was used is noted later")
+        with held(database, "LOCK TABLE penstock_keys IN ACCESS EXCLUSIVE MODE"):
+            while "keys_not_read" not in said:
+                await asyncio.sleep(0.05)
+                said += capfd.readouterr().err
+            assert lets_in(guard, first)
+        store.revoke(key.id)
+        await soon(lambda: not lets_in(guard, first), "it must follow again")
+        said += capfd.readouterr().err
+        assert said.count("keys_not_read") == said.count("keys_read_again") == 1
+        assert "keys_use_not_noted" in said
+        assert "bug" not in said
+
+    guarded(guard, body)
+    database.close()
 
 
 def test_admitting_costs_microseconds(store: KeyStore) -> None:

@@ -61,6 +61,7 @@ class Follower:
         """Says once per outage that it cannot look: the keys that are known stay, and what changes counts later."""
         try:
             self.read()
+            self._heard()
             self._note(note_every_s)
         except PenstockError as error:
             if not self._failing:
@@ -68,13 +69,20 @@ class Follower:
             self._failing = True
         except Exception:
             log.exception("bug", part="keys")
-        else:
-            if self._failing:
-                log.info("keys_read_again")
-            self._failing = False
+
+    def _heard(self) -> None:
+        if self._failing:
+            log.info("keys_read_again")
+        self._failing = False
 
     def _note(self, every_s: float) -> None:
+        """Where it cannot, because somebody holds a lock, it does so another time."""
         now = time.monotonic()
-        if self.used and now - self._noted_at >= every_s:
-            used, self.used, self._noted_at = self.used, set(), now
-            self._store.used(list(used))
+        if not self.used or now - self._noted_at < every_s:
+            return
+        used, self.used, self._noted_at = self.used, set(), now
+        try:
+            self._store.used(used)
+        except PenstockError as error:
+            self.used |= used
+            log.info("keys_use_not_noted", keys=len(used), reason=error.detail or error.message)

@@ -108,7 +108,7 @@ class KeyStore:
             )
         return made.text
 
-    # --- for the guard
+    # --- for the guard, which must not wait for locks that others hold
 
     def mark(self) -> Mark:
         """What changes with every change."""
@@ -116,7 +116,7 @@ class KeyStore:
 
         from penstock.storage.tables import keys
 
-        with self._database.reading() as connection:
+        with self._database.reading(hurries=True) as connection:
             count, total = connection.execute(select(func.count(), func.sum(keys.c.revision)).select_from(keys)).one()
             return int(count), int(total or 0)
 
@@ -126,7 +126,7 @@ class KeyStore:
 
         from penstock.storage.tables import keys
 
-        with self._database.reading() as connection:
+        with self._database.reading(hurries=True) as connection:
             return [_held(row) for row in connection.execute(select(keys))]
 
     def used(self, key_ids: Iterable[str]) -> None:
@@ -135,7 +135,7 @@ class KeyStore:
 
         from penstock.storage.tables import keys
 
-        with self._database.writing() as connection:
+        with self._database.writing(hurries=True) as connection:
             connection.execute(update(keys).where(keys.c.id.in_(list(key_ids))).values(used_at=self._now()))
 
 
