@@ -16,12 +16,13 @@ _WORDS = {int: "a whole number", float: "a number", str: "text", bool: "true or 
 
 def convert(value: Any, hint: Any) -> Any:
     """The value as its setting's type. Raises `ValueError` with a sentence about what would be right."""
-    if isinstance(value, float) and not math.isfinite(value):
-        raise ValueError(f"must be a number that is finite, not {value}")
     try:
-        return msgspec.convert(value, hint, strict=True)
+        found = msgspec.convert(value, hint, strict=True)
     except msgspec.ValidationError as error:
         raise ValueError(complaint(value, hint)) from error
+    if isinstance(found, float) and not math.isfinite(found):
+        raise ValueError(f"{complaint(value, hint)}; it must be finite")
+    return found
 
 
 def complaint(value: Any, hint: Any) -> str:
