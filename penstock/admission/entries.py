@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-from penstock.admission.limits.claim import Claim
+from penstock.admission.limits.claim import Claim, prompt_size, text_size
 from penstock.core.errors import Cancelled, DeadlineExceeded, PenstockError, SlowClient
 from penstock.core.generation import Generated, Generation, Usage
 from penstock.core.ledger import Entry
 from penstock.core.reply import Meta, Outcome
 from penstock.core.request import Request
-from penstock.core.tensors import Tensors
-from penstock.core.text import TOKENS
+from penstock.core.text import TEXT, usage_of_texts
 
 NO_TOKENS = Usage()
 CALLERS_END = (Cancelled, SlowClient, DeadlineExceeded)
@@ -29,21 +28,16 @@ def usage_of(request: Request, meta: Meta, outcome: Outcome, claim: Claim) -> Us
     if isinstance(outcome, Generated):
         return outcome.usage
     if not isinstance(outcome, PenstockError):
-        return _of_texts(request, outcome)
-    if meta.model and isinstance(outcome, CALLERS_END) and isinstance(request.payload, Generation):
-        return Usage(round(claim.prompt))
-    return None
+        return usage_of_texts(request.payload, outcome)
+    return _read(request, claim) if meta.model and isinstance(outcome, CALLERS_END) else None
 
 
-def _of_texts(request: Request, outputs: Tensors) -> Usage | None:
-    """Text models say beside their answers how many tokens each row had."""
-    tokens = outputs.get(TOKENS)
-    if tokens is None or tokens.array.ndim != 1 or tokens.array.dtype.kind not in "iu":
-        return None
+def _read(request: Request, claim: Claim) -> Usage | None:
+    """What a caller who left early had read for him: as expected."""
     payload = request.payload
-    if isinstance(payload, Generation) or all(tensor.datatype != "BYTES" for tensor in payload.values()):
-        return None
-    return Usage(prompt_tokens=int(tokens.array.sum()))
+    if isinstance(payload, Generation):
+        return Usage(round(claim.prompt or prompt_size(payload)))
+    return Usage(round(claim.prompt or text_size(payload))) if TEXT in payload else None
 
 
 def entry_of(

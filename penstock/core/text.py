@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import TYPE_CHECKING, Literal
 
 import msgspec
+
+from penstock.core.generation import Generation, Usage
+
+if TYPE_CHECKING:
+    from penstock.core.tensors import Tensors
 
 Task = Literal["embedding", "classification", "reranking", "token-classification", "fill-mask"]
 Pooling = Literal["mean", "cls", "max", "last"]
@@ -58,3 +63,13 @@ class TextModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fields
     inference: Literal["f32", "bf16", "f16"] = "f32"
     dynamic_quantization: int = 0
     aggregation: Literal["simple", "none"] = "simple"
+
+
+def usage_of_texts(payload: Tensors | Generation, outputs: Tensors) -> Usage | None:
+    """The tokens that a text model read, as it says beside its answers; None for other models."""
+    tokens = outputs.get(TOKENS)
+    if tokens is None or tokens.array.ndim != 1 or tokens.array.dtype.kind not in "iu":
+        return None
+    if isinstance(payload, Generation) or all(tensor.datatype != "BYTES" for tensor in payload.values()):
+        return None
+    return Usage(prompt_tokens=int(tokens.array.sum()))

@@ -8,10 +8,12 @@ from functools import partial
 from typing import TYPE_CHECKING
 
 from penstock.core.deadline import Deadline
-from penstock.core.generation import Generation
+from penstock.core.errors import PenstockError
+from penstock.core.generation import Generated, Generation, Usage
 from penstock.core.reply import Meta, Outcome, Reply
 from penstock.core.request import Request
 from penstock.core.tensors import Tensor, Tensors
+from penstock.core.text import usage_of_texts
 from penstock.routing.layout import Row, joined
 from penstock.routing.scope import Scope
 from penstock.telemetry.logs import logger
@@ -81,6 +83,16 @@ class Ask:
         own.batch_rows = meta.batch_rows
         own.cached_rows = len(self.keys) - self.owned
 
+    def pay(self, meta: Meta, outcome: Outcome | None) -> None:
+        """A run of its own took this; those who wait for the same rows get them for nothing."""
+        own, usage = self.reply.meta, meta.usage
+        if usage is None and not isinstance(outcome, Generated | PenstockError | None):
+            usage = usage_of_texts(self.request.payload, outcome)
+        own.busy_s += meta.busy_s
+        if usage is not None:
+            before = own.usage or Usage()
+            own.usage = Usage(before.prompt_tokens + usage.prompt_tokens, before.cached_tokens + usage.cached_tokens)
+
     def settle(self, outcome: Outcome) -> None:
         """Ends the reply. Whoever waits must not harm the others who wait for the same rows."""
         self.rest()
@@ -90,7 +102,9 @@ class Ask:
             log.exception("reply_broken", model=self.scope.labels[0])
 
     def rest(self) -> None:
-        """Nothing will happen to it any more."""
+        """Nothing will happen to it any more. Where nothing was computed for it, it costs nothing."""
+        if not self.owned:
+            self.reply.meta.cost, self.reply.meta.usage = 0.0, Usage()
         timer, self.timer = self.timer, None
         if timer is not None:
             timer.cancel()

@@ -9,7 +9,7 @@ from typing import Any
 
 from penstock.core.clock import Clock, system_clock
 from penstock.core.errors import Cancelled, Internal, PenstockError
-from penstock.core.generation import Generated
+from penstock.core.generation import Generated, Usage
 from penstock.core.model import Models
 from penstock.core.reply import Meta, Reply
 from penstock.core.request import Handler, Request
@@ -55,7 +55,7 @@ class ItemCache:
         if outputs is None:
             return await self._handler(request)
         reply = Reply(Meta(*scope.labels))
-        reply.meta.cached_rows = len(keys)
+        reply.meta.cached_rows, reply.meta.cost, reply.meta.usage = len(keys), 0.0, Usage()
         reply.settle(outputs)
         return reply
 
@@ -102,6 +102,7 @@ class ItemCache:
         # Both know each other: memory should not wait for the garbage collector.
         run.reply = None
         outcome = reply.outcome
+        run.owner.pay(reply.meta, outcome)
         if run.ended or outcome is None or isinstance(outcome, Generated):
             return
         if not isinstance(outcome, PenstockError):
@@ -166,6 +167,7 @@ class ItemCache:
             reply = await self._handler(ask.part(ask.keys, ask.deadline))
             outcome: Tensors | PenstockError = await reply.result()
             ask.owned = len(ask.keys)
+            ask.pay(reply.meta, outcome)
             ask.time(reply.meta)
         except PenstockError as error:
             outcome = error

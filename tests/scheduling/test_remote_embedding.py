@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 
 from penstock.core.errors import BadInput, ProviderFailed, ProviderThrottled
+from penstock.core.generation import Usage
 from penstock.core.request import Request
 from penstock.core.tensors import Tensor, Tensors
 from penstock.core.text import EMBEDDING, TEXT, TOKENS
@@ -140,6 +141,36 @@ def test_who_leaves_ends_all_calls(fake: FakeOpenAI) -> None:
             await asyncio.to_thread(fake.wait_for, lambda: len(fake.calls) == 4)
             reply.close()
             assert await asyncio.to_thread(fake.wait_for, lambda: fake.left == 4)
+
+    asyncio.run(ask())
+
+
+def test_what_was_sent_is_counted_also_where_nobody_waits_for_it(fake: FakeOpenAI) -> None:
+    async def ask() -> None:
+        async with served(fake, "compatible", task="embedding", max_concurrency=1) as fleet:
+            fake.script(plans.GOOD)
+            fake.plan = plans.mute()
+            reply = await fleet(Request("1", "m", texts(*(f"text number {number}" for number in range(320)))))
+            queued = await fleet(Request("2", "m", texts("never sent")))
+            await asyncio.to_thread(fake.wait_for, lambda: len(fake.calls) == 5)
+            queued.close()
+            reply.close()
+            assert queued.meta.usage == Usage()
+            assert reply.meta.usage is not None
+            # One call answered, four under way, by estimate: 64 texts of about 15 characters each.
+            assert 64 * 3 + 4 * 200 < reply.meta.usage.prompt_tokens < 64 * 3 + 4 * 400
+
+    asyncio.run(ask())
+
+
+def test_calls_that_fail_are_not_counted(fake: FakeOpenAI) -> None:
+    async def ask() -> None:
+        async with served(fake, "compatible", task="embedding") as fleet:
+            fake.script(plans.throttled(2))
+            reply = await fleet(Request("1", "m", texts("one two three")))
+            with pytest.raises(ProviderThrottled):
+                await reply.result()
+            assert reply.meta.usage == Usage()
 
     asyncio.run(ask())
 

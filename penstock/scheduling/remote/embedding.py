@@ -7,7 +7,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from penstock.core.errors import BadInput, PenstockError, ProviderFailed
+from penstock.core.errors import BadInput, DeadlineExceeded, PenstockError, ProviderFailed
 from penstock.core.generation import Generated, Generation, Usage
 from penstock.core.reply import Outcome, Reply
 from penstock.core.request import Request
@@ -56,18 +56,33 @@ class RemoteEmbedding(RemoteDeployment):
                 tasks = [together.create_task(self._asked(part, job, places)) for part in parts]
             found = [task.result() for task in tasks]
         tokens = sum(count for _, count in found)
-        job.tokens = tokens
-        job.owner.meta.usage = Usage(tokens)
-        vectors = np.concatenate([vectors for vectors, _ in found]) if found else np.zeros((0, self._size), np.float32)
+        _count(job, tokens - job.tokens)
+        vectors = (
+            np.concatenate([vectors for vectors, _ in found])
+            if found
+            else np.zeros((0, max(0, self._size)), np.float32)
+        )
         return outputs(vectors, [len(text) for text in texts], tokens)
 
     async def _asked(self, texts: list[str], job: RemoteJob, places: asyncio.Semaphore) -> tuple[Array, int]:
         """Embeddings of one call [texts, numbers], and its tokens."""
-        assert self.client is not None
         async with places:
-            body = await self.client.fetch(self.dialect.embed(texts, self.model), job.deadline)
+            body = await self._fetched(texts, job)
         read = self._read
         return await asyncio.to_thread(read, body, len(texts)) if len(body) > HEAVY else read(body, len(texts))
+
+    async def _fetched(self, texts: list[str], job: RemoteJob) -> bytes:
+        """The answer to one call, whose tokens count from the moment that it is sent, by estimate: a provider asks for
+        them whether somebody waits for the answer or not."""
+        assert self.client is not None
+        sent = max(1, tokens_of(sum(map(len, texts))))
+        _count(job, sent)
+        try:
+            return await self.client.fetch(self.dialect.embed(texts, self.model), job.deadline)
+        except PenstockError as error:
+            if not isinstance(error, DeadlineExceeded):
+                _count(job, -sent)
+            raise
 
     def _read(self, body: bytes, count: int) -> tuple[Array, int]:
         found, tokens = self.dialect.embeddings(body, count)
@@ -90,9 +105,12 @@ class RemoteEmbedding(RemoteDeployment):
     def _ended(self, job: Job, outcome: Outcome) -> None:
         reply: Reply = job.owner
         now = self._clock()
+        self._hide(outcome)
         if job.started:
             reply.meta.queue_s = job.started - job.arrived
         if isinstance(outcome, PenstockError):
+            if not job.started:
+                reply.meta.usage = Usage()
             self.recorder.error(outcome.code)
         elif not isinstance(outcome, Generated):
             self._answered(job, outcome, now)
@@ -106,6 +124,12 @@ class RemoteEmbedding(RemoteDeployment):
         self.recorder.tokens += job.tokens
         if self._size == -1 and rows:
             self.signature = signature_of(outcome[EMBEDDING].array.shape[1], self.model.context)
+
+
+def _count(job: RemoteJob, tokens: int) -> None:
+    """What it takes, so far."""
+    job.tokens += tokens
+    job.owner.meta.usage = Usage(job.tokens)
 
 
 class _Together(asyncio.TaskGroup):
