@@ -10,6 +10,7 @@ from pathlib import Path
 from prometheus_client.core import Metric
 
 from penstock.admission.concurrency import AdaptiveConcurrency
+from penstock.admission.feedback import FeedbackRate
 from penstock.admission.gate import Gate
 from penstock.config.books import Books
 from penstock.config.models import deployment_settings, specs_of
@@ -70,6 +71,7 @@ class App:
         self.gate = Gate(self.names, config.admission, self._inner())
         self.accounts = self.books.accounts(self.gate, self.router)
         self.puller = Puller()
+        self.feedback_rate = FeedbackRate(config.state.feedback_per_minute, system_clock)
         self.http = self._protocols(config.http, own_hosts(config.http))
         self.server = HttpServer(self.http, config.http.limits, self.http.refusal, _broken, self.http.turn_away)
 
@@ -100,7 +102,7 @@ class App:
         Rerank(self.accounts, self.names, system_clock).mount(routes)
         Operations(self.names, metrics.render, release).mount(routes)
         Docs(self.names, release).mount(routes)
-        FeedbackDoor(self.books.ledger if self.books.writer else None).mount(routes)
+        FeedbackDoor(self.books.ledger if self.books.writer else None, self.feedback_rate).mount(routes)
         http = HttpApp(routes, settings.limits, hosts=hosts, access_log=settings.access_log, guard=self.books.guard)
         return http
 

@@ -8,6 +8,7 @@ from typing import Annotated
 
 import msgspec
 
+from penstock.core.access import masked
 from penstock.core.errors import Unsupported
 from penstock.core.ledger import Feedback, Ledger
 from penstock.protocols.http.message import HttpRequest, HttpResponse
@@ -19,6 +20,8 @@ FIELDS = {
     "score": "a number from 0 (useless) to 1 (perfect)",
     "comment": "a text of at most 4096 characters",
 }
+KEPT = 500
+"""Characters of a comment that are kept."""
 
 
 class FeedbackRequest(msgspec.Struct, forbid_unknown_fields=True):
@@ -33,10 +36,14 @@ _decoder = msgspec.json.Decoder(FeedbackRequest)
 
 
 class FeedbackDoor:
-    """Hands feedback to the ledger (None: none is kept). `wall`: Unix time."""
+    """Hands feedback to the ledger (None: none is kept). `admit`: raises `QuotaExceeded` where a tenant gives too much
+    (None: nothing is too much). `wall`: Unix time."""
 
-    def __init__(self, ledger: Ledger | None, wall: Callable[[], float] = time.time):
+    def __init__(
+        self, ledger: Ledger | None, admit: Callable[[str], None] | None = None, wall: Callable[[], float] = time.time
+    ):
         self._ledger = ledger
+        self._admit = admit
         self._wall = wall
 
     def mount(self, routes: Routes) -> None:
@@ -48,6 +55,9 @@ class FeedbackDoor:
         if self._ledger is None:
             raise Unsupported("this server keeps no ledger, and so no feedback")
         message = read(_decoder, http.body, FIELDS)
-        tenant, comment = http.principal.tenant, message.comment or ""
+        tenant = http.principal.tenant
+        if self._admit is not None:
+            self._admit(tenant)
+        comment = masked(message.comment or "")[:KEPT]
         self._ledger.feedback(Feedback(message.request, tenant, self._wall(), message.score, "user", comment))
         return HttpResponse(202, msgspec.json.encode({"request": message.request, "score": message.score}))

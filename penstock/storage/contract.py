@@ -22,3 +22,5 @@ class StateSettings(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rows_per_minute: Annotated[int, msgspec.Meta(ge=0, le=10_000_000)] = 3000
     """Requests of a minute, of a route or with tokens, that get a row each, and a tenth of it of others; what comes
     beyond is summed by the minute (0: only sums are kept, and feedback finds no request)."""
+    feedback_per_minute: Annotated[int, msgspec.Meta(ge=1, le=1_000_000)] = 1200
+    """Feedback of a minute that is taken from each tenant, a sixth of it at once; for more there is 429."""

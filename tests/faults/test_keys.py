@@ -434,3 +434,16 @@ def test_a_server_that_cannot_ask_for_its_keys_does_not_start(tmp_path: Path) ->
     said = ended(str(config), folder=tmp_path)
     assert "API keys cannot be read from postgresql://127.0.0.1:1/db" in said
     assert "hidden" not in said
+
+
+# --- feedback, which costs nothing
+
+
+def test_nobody_floods_the_ledger_with_feedback(tmp_path: Path) -> None:
+    state = {"url": f"sqlite:///{tmp_path}/penstock.db", "feedback_per_minute": 6}
+    with configured({"moody": moody()}, state=state) as server:
+        given = [server.ask("POST", "/v1/feedback", {"request": f"r{n}", "score": 1}) for n in range(3)]
+        assert [answer.status for answer in given] == [202, 429, 429]
+        assert 5 <= int(given[1].headers["retry-after"]) <= 10
+        assert "6 times a minute" in given[1].json()["error"]["message"]
+        server.is_well()

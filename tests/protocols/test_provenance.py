@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from penstock.core.clock import system_clock
+from penstock.admission.feedback import FeedbackRate
+from penstock.core.clock import StillClock, system_clock
 from penstock.core.errors import BudgetSpent, QuotaExceeded
 from penstock.core.generation import Generated, Started, Stopped, Text, Usage
 from penstock.core.ledger import Entry, Feedback
@@ -297,7 +298,7 @@ def rated(book: Book | None, message: Any, key: str = "k") -> tuple[int, Any]:
     """The status of feedback, and its answer."""
 
     def mount(routes: Routes, models: Names) -> None:
-        FeedbackDoor(book, lambda: 1234.5).mount(routes)
+        FeedbackDoor(book, wall=lambda: 1234.5).mount(routes)
 
     with live(mount, guard=Words({"k": principal(["infer"]), "r": principal(["read"])})) as server:
         status, _, raw = server.ask("POST", "/v1/feedback", message, Authorization=f"Bearer {key}")
@@ -313,6 +314,39 @@ def test_feedback_goes_to_the_ledger_as_its_tenants() -> None:
         Feedback("abc-1", "acme", 1234.5, 0.5, "user", "meh"),
         Feedback("abc-2", "acme", 1234.5, 1.0),
     ]
+
+
+def test_the_ledgers_queue_gets_short_comments_without_keys() -> None:
+    book, key = Book(), "pst-abcdefgh2345-" + "A" * 43
+    comment = "\u4e00" * 470 + key + "\u4e00" * 3000
+    assert rated(book, {"request": "abc-1", "score": 1, "comment": comment})[0] == 202
+    [kept] = book.written
+    assert len(kept.comment) == 500
+    assert kept.comment.startswith("\u4e00" * 470 + "pst-abcdefgh2345-***\u4e00")
+
+
+def test_a_tenant_gives_so_much_feedback_and_others_go_on() -> None:
+    book, clock = Book(), StillClock()
+    rate = FeedbackRate(60, clock)
+
+    def mount(routes: Routes, models: Names) -> None:
+        FeedbackDoor(book, rate).mount(routes)
+
+    keys = {"k": principal(["infer"]), "o": principal(["infer"], tenant="other")}
+    with live(mount, guard=Words(keys)) as server:
+
+        def give(key: str) -> int:
+            said = {"request": f"r{len(book.written)}", "score": 1}
+            status, told, _ = server.ask("POST", "/v1/feedback", said, Authorization=f"Bearer {key}")
+            if status == 429:
+                assert told["retry-after"] == "1"
+            return status
+
+        assert [give("k") for _ in range(12)] == [202] * 10 + [429] * 2
+        assert give("o") == 202
+        clock.advance(1.0)
+        assert [give("k") for _ in range(2)] == [202, 429]
+    assert len(book.written) == 12
 
 
 @pytest.mark.parametrize(
