@@ -82,6 +82,7 @@ class Connection(asyncio.Protocol):
         for index, part in enumerate((*answer.parts, b"")):
             if index == plan.after and not await self._harmed(plan, wrap):
                 self._task = None
+                self._next()
                 return
             if plan.gap_s:
                 await asyncio.sleep(plan.gap_s)
@@ -99,8 +100,9 @@ class Connection(asyncio.Protocol):
                 return True
             case "silent":
                 await asyncio.sleep(86_400)
+            case "end" if end := wrap(b""):
+                self._write(end)
             case "end":
-                self._write(wrap(b""))
                 self._close()
             case "cut":
                 await asyncio.sleep(0.02)

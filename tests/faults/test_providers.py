@@ -89,7 +89,7 @@ def house(made: House) -> Iterator[House]:
         (plans.failing(500), 502, "provider_failed"),
         (plans.failing(503), 502, "provider_failed"),
         (plans.unauthorized(SECRET), 502, "provider_refused"),
-        (plans.wrong("temperature must be at most 2"), 400, "bad_input"),
+        (plans.wrong("temperature must be at most 2"), 400, "not_accepted"),
         (plans.wrong("maximum context length is 8192 tokens"), 400, "context_length_exceeded"),
         (plans.html(), 502, "provider_failed"),
         (plans.cut(0), 502, "provider_failed"),

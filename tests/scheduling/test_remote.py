@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
+import msgspec
 import pytest
 
 from penstock.core.clock import system_clock
@@ -19,15 +20,17 @@ from penstock.core.errors import (
     ContextExceeded,
     DeadlineExceeded,
     Draining,
+    NotAccepted,
     NotOffered,
     Overloaded,
     PenstockError,
     ProviderFailed,
     ProviderRefused,
+    ProviderSilent,
     ProviderThrottled,
     Unavailable,
 )
-from penstock.core.generation import Generated, Generation, Message, Sampling, Started, Text
+from penstock.core.generation import CallStarted, Generated, Generation, Message, Sampling, Started, Text
 from penstock.core.model import State
 from penstock.fakes import plans
 from penstock.fakes.anthropic import FakeAnthropic
@@ -146,17 +149,17 @@ def test_the_clouds_through_the_same_door(monkeypatch: pytest.MonkeyPatch) -> No
         (plans.failing(500), ProviderFailed, "status 500"),
         (plans.failing(503), ProviderFailed, "status 503"),
         (plans.unauthorized(KEY), ProviderRefused, "does not accept this server's key"),
-        (plans.wrong("temperature must be at most 2"), BadInput, "temperature must be at most 2"),
+        (plans.wrong("temperature must be at most 2"), NotAccepted, "temperature must be at most 2"),
         (plans.wrong("maximum context length is 8192 tokens"), ContextExceeded, "8192"),
         (plans.wrong("nothing here", 404), ProviderRefused, "knows no such model"),
         (plans.cut(0), ProviderFailed, "broke"),
         (plans.garbage(0), ProviderFailed, "sent something"),
         (plans.html(), ProviderFailed, "a page for people"),
         (plans.short(0), ProviderFailed, "in the middle"),
-        (plans.silent(0), ProviderFailed, "did not begin to answer within 0.2 s"),
-        (plans.silent(1), ProviderFailed, "did not begin to answer within 0.2 s"),
-        (plans.mute(), ProviderFailed, "did not begin to answer within 0.2 s"),
-        (Plan(drip_s=0.01), ProviderFailed, "did not begin to answer within 0.2 s"),
+        (plans.silent(0), ProviderSilent, "did not begin to answer within 0.2 s"),
+        (plans.silent(1), ProviderSilent, "did not begin to answer within 0.2 s"),
+        (plans.mute(), ProviderSilent, "did not begin to answer within 0.2 s"),
+        (Plan(drip_s=0.01), ProviderSilent, "did not begin to answer within 0.2 s"),
         (Plan(status=302, headers={"location": "http://127.0.0.1:9/"}), ProviderFailed, "sends elsewhere"),
         (Plan(status=204, body=b""), ProviderFailed, "status 204"),
         (Plan(body=b"", content_type="text/event-stream"), ProviderFailed, "in the middle"),
@@ -273,9 +276,138 @@ def test_a_key_that_is_replaced_in_its_file(fake: FakeOpenAI, tmp_path: Path) ->
             *_, error = await events(await asked(fleet))
             assert isinstance(error, ProviderRefused)
             file.write_text(KEY)
-            *_, error = await events(await asked(fleet))
-            assert error.may_retry
             assert await said(fleet) == ANSWER
+
+    asyncio.run(ask())
+
+
+def test_a_key_that_is_replaced_while_calls_are_under_way(fake: FakeOpenAI, tmp_path: Path) -> None:
+    file = tmp_path / "key"
+    file.write_text("an-old-key")
+
+    async def ask() -> None:
+        async with served(fake, key=f"file:{file}") as fleet:
+            fake.script(*[Plan(wait_s=0.1)] * 8)
+            answers = [asyncio.create_task(said(fleet)) for _ in range(8)]
+            await until(lambda: len(fake.calls) == 8)
+            file.write_text(KEY)
+            assert await asyncio.gather(*answers) == [ANSWER] * 8
+            assert len(fake.calls) == 16
+
+    asyncio.run(ask())
+
+
+def in_stream(words: str) -> Plan:
+    """An error inside an answer."""
+    body = b"data: %b\n\n" % msgspec.json.encode({"error": {"message": words, "code": 400}})
+    return Plan(body=body, content_type="text/event-stream")
+
+
+def in_document(words: str) -> Plan:
+    """The same in a whole one."""
+    return Plan(body=msgspec.json.encode({"error": {"message": words, "code": 400}}))
+
+
+@pytest.mark.parametrize("plan", [plans.wrong, in_stream, in_document])
+def test_what_providers_repeat_of_ones_secrets(fake: FakeOpenAI, monkeypatch: pytest.MonkeyPatch, plan: Any) -> None:
+    """Wherever it stands, and the headers of one's own too."""
+    secret = "corp-secret-token-abcdef"
+    fake.key = ""
+    monkeypatch.setenv("THEIR_KEY", secret)
+    monkeypatch.setenv("MORE", f"{secret}-of-the-header")
+
+    async def ask() -> None:
+        async with served(fake, key="env:THEIR_KEY", headers={"x-api-key": "env:MORE"}) as fleet:
+            for words in (f"wrong token {secret} here", f"no project for {secret}-of-the-header"):
+                fake.script(plan(words))
+                *_, error = await events(await asked(fleet))
+                assert type(error) is NotAccepted
+                assert "[hidden]" in error.message
+                assert secret not in f"{error.message} {error.detail} {error}"
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("plan", [plans.wrong("Not Found", 404), plans.wrong("", 405)])
+def test_a_call_that_the_provider_does_not_have(fake: FakeOpenAI, plan: Plan) -> None:
+    """One that asks for a completion says nothing about the model, whose chats go on."""
+
+    async def ask() -> None:
+        async with served(fake) as fleet:
+            fake.script(plan)
+            *_, error = await events(await asked(fleet, Generation(prompt="Once")))
+            assert type(error) is NotOffered
+            assert "send messages" in error.message
+            fake.script(plans.wrong("nothing here", 404))
+            *_, error = await events(await asked(fleet))
+            assert type(error) is ProviderRefused
+
+    asyncio.run(ask())
+
+
+def test_counting_that_the_provider_does_not_have(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+
+    async def ask(cloud: FakeAnthropic) -> None:
+        async with served(cloud, "anthropic") as fleet:
+            cloud.script(plans.wrong("Not Found", 404))
+            *_, error = await events(await asked(fleet, Generation(messages=HI.messages, count_only=True)))
+            assert type(error) is NotOffered
+
+    with FakeAnthropic(key=KEY) as cloud:
+        asyncio.run(ask(cloud))
+
+
+# --- signs of life
+
+
+def test_parts_of_a_call_are_signs_of_life(fake: FakeOpenAI) -> None:
+    """Calls are told once they are whole; until then whoever waits hears that somebody speaks."""
+    fake.said = Said(calls=(("weather", '{"city": "Oslo", "days": 14, "unit": "celsius"}'),))
+    fake.plan = Plan(gap_s=0.02)
+
+    async def ask() -> None:
+        async with served(fake) as fleet:
+            reply, lives = await asked(fleet), []
+            reply.on_alive = lambda: lives.append(reply.take())
+            await reply.began()
+            assert len(lives) >= 5
+            assert not any(lives)
+            told = len(lives)
+            assert isinstance((await events(reply))[1], CallStarted)
+            assert len(lives) == told
+
+    asyncio.run(ask())
+
+
+def test_pings_are_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ANTHROPIC_API_KEY", KEY)
+    ping = b'event: ping\ndata: {"type": "ping"}\n\n'
+
+    async def ask(cloud: FakeAnthropic) -> None:
+        async with served(cloud, "anthropic") as fleet:
+            cloud.script(Plan(body=ping * 5, content_type="text/event-stream"))
+            reply, lives = await asked(fleet), []
+            reply.on_alive = lambda: lives.append(1)
+            await events(reply)
+            assert not lives
+
+    with FakeAnthropic(key=KEY) as cloud:
+        asyncio.run(ask(cloud))
+
+
+def test_who_leaves_the_line_is_told(fake: FakeOpenAI) -> None:
+    async def ask() -> None:
+        async with served(fake, max_concurrency=1) as fleet:
+            fake.script(plans.mute(), plans.mute())
+            first, second, lives = await asked(fleet), await asked(fleet), []
+            second.on_alive = lambda: lives.append(1)
+            await until(lambda: fake.calls)
+            assert not lives
+            first.close()
+            await until(lambda: len(fake.calls) == 2)
+            assert len(lives) == 1
+            second.close()
 
     asyncio.run(ask())
 

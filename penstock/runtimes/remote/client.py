@@ -11,11 +11,11 @@ from urllib.request import getproxies, proxy_bypass
 
 from penstock.core.clock import Clock
 from penstock.core.deadline import Deadline
-from penstock.core.errors import PenstockError, ProviderFailed, ProviderRefused, ProviderSilent
+from penstock.core.errors import NotOffered, PenstockError, ProviderFailed, ProviderRefused, ProviderSilent
 from penstock.runtimes.remote.choice import signer
 from penstock.runtimes.remote.contract import Dialect, HttpCall, Message, RemoteModel, Signer
 from penstock.runtimes.remote.framing import MAX_DOCUMENT, frames
-from penstock.runtimes.remote.secrets import Secret
+from penstock.runtimes.remote.secrets import Hidden, Secret
 from penstock.runtimes.remote.watch import Times, Watch
 
 if TYPE_CHECKING:
@@ -38,6 +38,8 @@ KEEP_S = 55.0
 """How long an unused connection is kept; load balancers close theirs after a minute."""
 ERROR_BYTES = 65_536
 """Of an error's body that is read."""
+NO_SUCH_CALL = (404, 405, 501)
+"""Statuses of addresses that are not there."""
 
 
 class Client:
@@ -63,6 +65,9 @@ class Client:
         self._whole: tuple[dict[str, str], dict[str, str]] | None = None
         self._addresses: dict[str, tuple[yarl.URL, str | None]] = {}
         self._signer: Signer | None = None
+        self._hidden = Hidden()
+        for value in self._more.values():
+            self._hidden.add_header(value)
         self._session: aiohttp.ClientSession | None = None
 
     # --- its life
@@ -81,6 +86,7 @@ class Client:
     def _fill_headers(self) -> None:
         own = {"user-agent": f"penstock/{version('penstock')}", "accept": "*/*", "accept-encoding": "identity"}
         key = {} if self._key is None else self._dialect.authorize(self._key.reveal())
+        self._hidden.add(self._sent())
         self._headers = {**own, **{name.lower(): value for name, value in key.items()}, **self._more}
         self._whole = None
 
@@ -93,8 +99,8 @@ class Client:
     # --- calls
 
     async def ask(self, call: HttpCall, until: Deadline, take: Take) -> None:
-        """Hands the messages of the reply on as they come. Raises `ProviderFailed` and its kin, and
-        `DeadlineExceeded`; the key is in no message."""
+        """Hands the messages of the reply on as they come. Raises `ProviderFailed` and its kin, and `DeadlineExceeded`;
+        what providers say may repeat secrets: see `hide`."""
         import aiohttp
 
         watch = Watch(self._times, until, self._clock)
@@ -127,7 +133,33 @@ class Client:
         await self.ask(call, until, take)
         return b"".join(message.data for message in found)
 
+    def hide(self, error: PenstockError) -> None:
+        """Takes the key and the headers of one's own out of an error, before anybody sees it."""
+        error.message = self._hidden.out_of(error.message)
+        error.args = (error.message,)
+        error.detail = None if error.detail is None else self._hidden.out_of(error.detail)
+
     async def _ask(self, call: HttpCall, watch: Watch, take: Take) -> None:
+        """A call whose key was replaced meanwhile is made again: a refused one has done and cost nothing."""
+        sent = self._sent()
+        error = await self._tried(call, watch, take)
+        if isinstance(error, ProviderRefused) and self._replaced(sent):
+            error = await self._tried(call, watch, take)
+        if error is not None:
+            raise error
+
+    def _sent(self) -> str:
+        """The key that calls carry now."""
+        return "" if self._key is None else self._key.reveal()
+
+    def _replaced(self, sent: str) -> bool:
+        """Whether the key is another than the one that was sent."""
+        if self._key is not None and sent == self._sent() and self._key.renew():
+            self._fill_headers()
+        return sent != self._sent()
+
+    async def _tried(self, call: HttpCall, watch: Watch, take: Take) -> PenstockError | None:
+        """Makes the call; the error of a reply that is no answer."""
         if self._session is None:
             raise ProviderFailed(f"{self._provider} is not asked any more: the server is stopping")
         signed = call.sign and self._key is None
@@ -136,8 +168,9 @@ class Client:
         posted = self._session.post(url, data=call.body, headers=headers, proxy=proxy, allow_redirects=False)
         async with posted as response:
             if response.status != 200:
-                raise await self._failure(response)
+                return await self._failure(response, call)
             await self._read(response, call, watch, take)
+        return None
 
     async def _read(self, response: aiohttp.ClientResponse, call: HttpCall, watch: Watch, take: Take) -> None:
         content, cutter = response.content, frames(self._framing(response, call))
@@ -166,7 +199,7 @@ class Client:
             raise ProviderFailed(f"{self._provider} answers with a page for people; its url may be wrong")
         return "json" if kind == "application/json" and call.framing == "sse" else call.framing
 
-    async def _failure(self, response: aiohttp.ClientResponse) -> PenstockError:
+    async def _failure(self, response: aiohttp.ClientResponse, call: HttpCall) -> PenstockError:
         """The error of a reply that is no answer."""
         if 300 <= response.status < 400:
             return ProviderFailed(f"{self._provider} sends elsewhere ({response.status}); say its url in full")
@@ -176,28 +209,19 @@ class Client:
         while len(body) < ERROR_BYTES and (data := await response.content.readany()):
             body += data
         headers = {name.lower(): value for name, value in response.headers.items()}
-        error = self._hidden(self._dialect.failure(response.status, headers, bytes(body[:ERROR_BYTES])))
+        error = self._dialect.failure(response.status, headers, bytes(body[:ERROR_BYTES]))
+        if call.instead and response.status in NO_SUCH_CALL and isinstance(error, ProviderFailed):
+            error = NotOffered(f"{self._provider} does not take this call for the model; {call.instead}")
         request_id = headers.get("x-request-id") or headers.get("request-id")
         if request_id:
             error.detail = f"{error.detail or ''} (their request id: {request_id[:100]})".strip()
-        if isinstance(error, ProviderRefused) and self._key is not None and self._key.renew():
-            self._fill_headers()
-            error = ProviderFailed(f"{self._provider} did not accept a key that was just replaced", detail=error.detail)
-        return error
-
-    def _hidden(self, error: PenstockError) -> PenstockError:
-        """Without the key, should the provider have repeated it."""
-        if self._key is not None:
-            error.message = self._key.hidden_in(error.message)
-            error.args = (error.message,)
-            error.detail = None if error.detail is None else self._key.hidden_in(error.detail)
         return error
 
     def _broken(self, error: Exception) -> PenstockError:
         """The error of a connection that cannot be made, or breaks."""
         import aiohttp
 
-        detail = self._key.hidden_in(repr(error)) if self._key is not None else repr(error)
+        detail = repr(error)
         if isinstance(error, aiohttp.ClientConnectorError):
             return ProviderFailed(f"{self._provider} cannot be reached", detail=detail)
         if isinstance(error, aiohttp.ClientResponseError | aiohttp.InvalidURL):

@@ -61,13 +61,15 @@ class RemoteModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
 
 
 class HttpCall(msgspec.Struct, frozen=True):
-    """One call. `sign`: names how the transport signs it ("aws" or "")."""
+    """One call. `sign`: names how the transport signs it ("aws" or ""). `instead`: what to do where the provider has no
+    such call for its model, whose other calls work all the same; "" where a 404 is about the model itself."""
 
     url: str
     body: bytes
     headers: dict[str, str]
     framing: Framing
     sign: str = ""
+    instead: str = ""
 
 
 class Reader(Protocol):

@@ -11,13 +11,14 @@ import msgspec
 
 from penstock.core.errors import (
     BadInput,
+    ContentFiltered,
     ContextExceeded,
+    NotAccepted,
     NotOffered,
     PenstockError,
     ProviderFailed,
     ProviderRefused,
     ProviderThrottled,
-    TooLarge,
 )
 
 LONGEST = 500
@@ -39,6 +40,17 @@ _NOT_OFFERED = re.compile(
     re.IGNORECASE,
 )
 """What another model may well take."""
+_OTHER_CALL = re.compile(r"(?:not|only) supported in (?:the )?v1/|^no endpoints found that support", re.IGNORECASE)
+"""404 of a model that is there, but not for this."""
+_FLAGGED = re.compile(r"input was flagged|requires moderation", re.IGNORECASE)
+_ACCOUNT = re.compile(
+    r"your credit balance|billing (?:hard |soft )?limit|insufficient (?:account )?(?:balance|credit|funds|quota)"
+    r"|you have reached your (?:specified )?(?:api )?usage limit|user location is not supported"
+    r"|(?:(?:this|your|the) )?(?:organization|account) (?:is|has been) (?:disabled|restricted|suspended|not active)",
+    re.IGNORECASE,
+)
+"""How words begin that are about the server's account and not about the request. What stands further on may be the
+request's own."""
 
 
 def failed(
@@ -47,6 +59,12 @@ def failed(
     """The error of a reply with this status. `words`: what the provider says; `wait_s`: when to come back, where the
     body says that."""
     says, wait_s = shown(words), retry_after_s(headers) if wait_s is None else wait_s
+    if status == 404 and _OTHER_CALL.search(says):
+        return NotOffered(f"{provider}: {says}")
+    if status == 403 and _FLAGGED.search(says):
+        return ContentFiltered(
+            f"{provider} withholds the answer; ask in other words, or ask another model", detail=says
+        )
     if status in (401, 402, 403, 404, 498):
         return refused(provider, status)
     if status == 429:
@@ -66,13 +84,14 @@ def refused(provider: str, status: int) -> ProviderRefused:
     return ProviderRefused(f"{provider} {says} ({status})")
 
 
-def rejected(provider: str, words: str, status: int = 400) -> BadInput:
-    """The error of a request that the provider finds wrong, in its own words."""
-    says = shown(words) or "the request is wrong"
+def rejected(provider: str, says: str, status: int) -> BadInput | ProviderRefused:
+    """The error of a request that the provider finds wrong, in its own words; some say so of an empty account, too."""
+    says = says or "the request is wrong"
+    if _ACCOUNT.match(says):
+        return ProviderRefused(f"{provider} does not serve this server's account now ({status})", detail=says)
     if _TOO_LONG.search(says):
         return ContextExceeded(f"{provider}: {says}")
-    kind = NotOffered if _NOT_OFFERED.search(says) else BadInput
-    return (TooLarge if status == 413 else kind)(f"{provider}: {says}")
+    return (NotOffered if _NOT_OFFERED.search(says) else NotAccepted)(f"{provider}: {says}")
 
 
 def malformed(provider: str, what: str = "something that its API does not have") -> ProviderFailed:

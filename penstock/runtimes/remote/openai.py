@@ -64,7 +64,8 @@ class OpenAI:
             body |= self._streamed()
         path = "chat/completions" if chat else "completions"
         framing: Framing = "sse" if model.stream else "json"
-        return HttpCall(self._url(model, path), self._encoded(body, model), JSON, framing)
+        instead = "" if chat else "send messages, as a chat"
+        return HttpCall(self._url(model, path), self._encoded(body, model), JSON, framing, instead=instead)
 
     def _chat(self, generation: Generation) -> Body:
         body = chat_of(generation, generation.messages, plain_id)

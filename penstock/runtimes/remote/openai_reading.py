@@ -11,7 +11,7 @@ from penstock.core.errors import PenstockError
 from penstock.core.generation import Generated, Generation, Reason, Reasoning, Started, Stopped, Text, Usage
 from penstock.runtimes.remote.calls import BrokenCall, Calls
 from penstock.runtimes.remote.estimate import prompt_tokens, tokens_of
-from penstock.runtimes.remote.failures import cut, failed
+from penstock.runtimes.remote.failures import cut, failed, malformed
 from penstock.runtimes.remote.openai_logprobs import logprobs_of
 from penstock.runtimes.remote.openai_wire import Choice, Chunk, Content, Said, Tokens, ToolCall, decode_chunk
 from penstock.runtimes.remote.reading import News, Reading, filtered, odd_end
@@ -77,6 +77,8 @@ class OpenAIReader(Reading):
         for choice in chunk.choices:
             reader = self._choices.get(choice.index)
             if reader is None:
+                if not 0 <= choice.index < self._asked.choices:
+                    raise malformed(self.provider, "an answer that was not asked for")
                 one = not self._asked.parallel_calls
                 reader = self._choices[choice.index] = ChoiceReader(choice.index, self.provider, one)
             yield from reader.read(choice)

@@ -13,6 +13,9 @@ ENV, FILE = "env:", "file:"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*").fullmatch
 _USABLE = re.compile(r"[\x21-\x7e]+").fullmatch
 LONGEST_FILE = 65_536
+SECRET_LENGTH = 8
+"""Characters of the shortest secret. What is shorter is none, and messages without it could not be read."""
+HIDDEN = "[hidden]"
 
 
 class Secret:
@@ -32,10 +35,6 @@ class Secret:
         """The key itself, for the header that carries it."""
         return self._text
 
-    def hidden_in(self, words: str) -> str:
-        """A text without the key."""
-        return words.replace(self._text, "[hidden]") if self._text else words
-
     def renew(self) -> bool:
         """Reads it again where it stands; whether it has changed. Keys in files are replaced while servers run."""
         try:
@@ -44,6 +43,34 @@ class Secret:
             return False
         changed, self._text = text != self._text, text
         return changed
+
+
+class Hidden:
+    """Texts that are in no message, whoever repeats them."""
+
+    def __init__(self) -> None:
+        self._texts: list[str] = []
+
+    def add(self, text: str) -> None:
+        """One more; those before it may still be repeated."""
+        if len(text) >= SECRET_LENGTH and text not in self._texts:
+            self._texts = sorted((*self._texts, text), key=len, reverse=True)
+
+    def add_header(self, value: str) -> None:
+        """A header's value, and each of its words, as in "Bearer KEY"."""
+        for text in (value, *value.split()):
+            self.add(text)
+
+    def out_of(self, words: str) -> str:
+        """The words without them; also without the beginning of one, where the words were cut."""
+        for text in self._texts:
+            words = words.replace(text, HIDDEN)
+        cut = words.removesuffix("...")
+        for text in self._texts if cut != words else ():
+            for length in range(len(text) - 1, SECRET_LENGTH - 1, -1):
+                if cut.endswith(text[:length]):
+                    return f"{cut[:-length]}{HIDDEN}..."
+        return words
 
 
 def found(given: str) -> Secret:

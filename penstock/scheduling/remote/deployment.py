@@ -117,6 +117,11 @@ class RemoteDeployment(ABC):
             raise BadInput(f"timeout_ms may be at most {max(longest_ms, self.model.timeout_ms):.0f} for this model")
         return request.deadline
 
+    def _hide(self, outcome: Outcome) -> None:
+        """Takes what is secret out of an error, whoever has raised it."""
+        if isinstance(outcome, PenstockError) and self.client is not None:
+            self.client.hide(outcome)
+
     # --- work
 
     def _pump(self, now: float) -> None:
@@ -131,6 +136,7 @@ class RemoteDeployment(ABC):
             job.task = asyncio.get_running_loop().create_task(self._run(job))
             # Not at the end of `_run`: a task that is cancelled before its first step runs none of it.
             job.task.add_done_callback(partial(self._free, job))
+            job.owner.alive()
 
     async def _run(self, job: RemoteJob) -> None:
         """One job from its place to its end; nothing that happens in it harms another."""

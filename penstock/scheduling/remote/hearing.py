@@ -21,6 +21,9 @@ from penstock.runtimes.remote.estimate import tokens_of
 from penstock.scheduling.remote.job import RemoteJob
 from penstock.telemetry.generation import GenerationRecorder
 
+PING = "ping"
+"""The name of a message that says nothing: a model that only thinks has not begun to answer."""
+
 
 class Hearing:
     """Hands a reply's events on. The first waits for the second: a provider that only says that it has begun, and then
@@ -50,6 +53,8 @@ class Hearing:
                 spoke = self._tell(news) or spoke
         if new:
             self._hand_on()
+        elif not self._job.first and any(message.event != PING for message in messages):
+            self._reply.alive()
         if spoke:
             self._time()
         return Heard.SOME if self._job.first else Heard.NOTHING

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+import msgspec
+
 from penstock.core.clock import Clock, system_clock
 from penstock.core.errors import BadInput, NotOffered, PenstockError, ProviderFailed
 from penstock.core.generation import EngineStats, Generated, Generation, Started, Usage
@@ -80,6 +82,8 @@ class RemoteLanguage(RemoteDeployment):
         prompt = prompt_tokens(generation)
         answer = generation.choices * (generation.sampling.max_tokens or USUAL_ANSWER)
         call = self.dialect.generate(generation, self.model)
+        if generation.count_only:
+            call = msgspec.structs.replace(call, instead="ask another model to count tokens")
         return RemoteJob(request, self._ended, size=prompt + answer, prompt=prompt, deadline=deadline, call=call)
 
     async def _work(self, job: RemoteJob) -> Outcome:
@@ -96,6 +100,7 @@ class RemoteLanguage(RemoteDeployment):
     def _ended(self, job: Job, outcome: Outcome) -> None:
         reply: Reply = job.owner
         meta = reply.meta
+        self._hide(outcome)
         if job.started:
             meta.queue_s = job.started - job.arrived
         if isinstance(outcome, Generated):

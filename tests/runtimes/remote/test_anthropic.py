@@ -22,7 +22,7 @@ from anthropic.types import (
 )
 from anthropic.types.message_create_params import MessageCreateParamsStreaming
 
-from penstock.core.errors import BadInput, NotOffered, ProviderFailed, ProviderRefused, ProviderThrottled
+from penstock.core.errors import NotAccepted, NotOffered, ProviderFailed, ProviderRefused, ProviderThrottled
 from penstock.core.generation import Call, Generation, Message, Sampling, Started, Tool
 from penstock.fakes.anthropic import FakeAnthropic
 from penstock.fakes.speech import Said
@@ -248,7 +248,7 @@ def test_what_is_not_known_is_passed_over() -> None:
         ("api_error", ProviderFailed),
         ("rate_limit_error", ProviderThrottled),
         ("authentication_error", ProviderRefused),
-        ("invalid_request_error", BadInput),
+        ("invalid_request_error", NotAccepted),
         ("of_tomorrow", ProviderFailed),
     ],
 )

@@ -11,8 +11,8 @@ import msgspec
 import pytest
 
 from penstock.core.errors import (
-    BadInput,
     ConfigError,
+    NotAccepted,
     NotOffered,
     PenstockError,
     ProviderFailed,
@@ -235,7 +235,7 @@ def test_no_token_in_the_log(caplog: pytest.LogCaptureFixture, monkeypatch: pyte
     ("name", "error"),
     [
         ("throttlingException", ProviderThrottled),
-        ("validationException", BadInput),
+        ("validationException", NotAccepted),
         ("modelStreamErrorException", ProviderFailed),
         ("internalServerException", ProviderFailed),
         ("serviceUnavailableException", ProviderFailed),

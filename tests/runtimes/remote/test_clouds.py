@@ -14,6 +14,7 @@ from penstock.core.errors import (
     ConfigError,
     ContentFiltered,
     ContextExceeded,
+    NotAccepted,
     NotOffered,
     ProviderFailed,
     ProviderRefused,
@@ -256,7 +257,7 @@ def test_faults_of_the_provider(asker: Asker) -> None:
 def test_a_request_that_the_provider_finds_wrong(asker: Asker) -> None:
     asker.fake.script(wrong("temperature: must be at most 1"))
     error = asker.ask(hi()).error
-    assert type(error) is BadInput
+    assert type(error) is NotAccepted
     assert "temperature: must be at most 1" in error.message
 
 

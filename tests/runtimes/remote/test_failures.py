@@ -5,14 +5,14 @@ from __future__ import annotations
 import pytest
 
 from penstock.core.errors import (
-    BadInput,
+    ContentFiltered,
     ContextExceeded,
+    NotAccepted,
     NotOffered,
     PenstockError,
     ProviderFailed,
     ProviderRefused,
     ProviderThrottled,
-    TooLarge,
 )
 from penstock.core.generation import CallArguments, CallStarted
 from penstock.runtimes.remote.calls import BrokenCall, Calls, plain_id, safe_id
@@ -24,14 +24,14 @@ DATE = {"Date": "Sat, 21 Nov 2026 21:00:00 GMT", "Retry-After": "Sat, 21 Nov 202
 @pytest.mark.parametrize(
     ("status", "kind", "again"),
     [
-        (400, BadInput, False),
+        (400, NotAccepted, False),
         (401, ProviderRefused, False),
         (402, ProviderRefused, False),
         (403, ProviderRefused, False),
         (404, ProviderRefused, False),
         (408, ProviderFailed, True),
-        (413, TooLarge, False),
-        (422, BadInput, False),
+        (413, NotAccepted, False),
+        (422, NotAccepted, False),
         (429, ProviderThrottled, True),
         (500, ProviderFailed, True),
         (503, ProviderFailed, True),
@@ -59,9 +59,48 @@ def test_what_another_model_may_take(words: str) -> None:
     assert type(failed("x", 400, {}, words)) is NotOffered
 
 
-@pytest.mark.parametrize("words", ["messages: at least one message is required", "temperature: must be at most 1"])
-def test_what_nobody_takes(words: str) -> None:
-    assert type(failed("x", 400, {}, words)) is BadInput
+@pytest.mark.parametrize("words", ["messages: at least one message is required", "temperature: range: 0..1"])
+def test_what_one_provider_does_not_take(words: str) -> None:
+    assert type(failed("x", 400, {}, words)) is NotAccepted
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade.",
+        "Billing hard limit has been reached",
+        "You have reached your specified API usage limits. You will regain access on 2026-12-01 at 00:00 UTC.",
+        "This organization has been disabled.",
+        "Insufficient balance",
+        "User location is not supported for the API use.",
+    ],
+)
+def test_an_account_that_is_not_served(words: str) -> None:
+    error = failed("x", 400, {}, words)
+    assert type(error) is ProviderRefused
+    assert words not in error.message
+
+
+def test_words_of_the_request_are_none_of_the_account() -> None:
+    assert type(failed("x", 400, {}, "Invalid value: 'Billing hard limit has been reached'")) is NotAccepted
+
+
+@pytest.mark.parametrize(
+    "words",
+    [
+        "This is a chat model and not supported in the v1/completions endpoint. Did you mean v1/chat/completions?",
+        "This model is only supported in v1/responses and not in v1/chat/completions.",
+        "No endpoints found that support tool use.",
+    ],
+)
+def test_a_model_that_is_there_but_not_for_this(words: str) -> None:
+    assert type(failed("x", 404, {}, words)) is NotOffered
+    assert type(failed("x", 404, {}, "The model `x` does not exist")) is ProviderRefused
+
+
+def test_a_question_that_was_flagged_is_no_wrong_key() -> None:
+    error = failed("x", 403, {}, "This model requires moderation and your input was flagged for violence")
+    assert type(error) is ContentFiltered
 
 
 def test_too_long_comes_before_the_rest() -> None:

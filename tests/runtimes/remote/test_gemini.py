@@ -8,7 +8,14 @@ from typing import Any
 import msgspec
 import pytest
 
-from penstock.core.errors import BadInput, ContentFiltered, NotOffered, PenstockError, ProviderFailed, ProviderRefused
+from penstock.core.errors import (
+    ContentFiltered,
+    NotAccepted,
+    NotOffered,
+    PenstockError,
+    ProviderFailed,
+    ProviderRefused,
+)
 from penstock.core.generation import Call, Generated, Generation, Message, Sampling, Started, Stopped, Tool
 from penstock.fakes.gemini import SIGNATURE, FakeGemini
 from penstock.fakes.speech import Said
@@ -227,7 +234,7 @@ def test_thoughts_count_among_the_tokens() -> None:
 
 
 @pytest.mark.parametrize(
-    ("code", "error"), [(503, ProviderFailed), (400, BadInput), (403, ProviderRefused), (500, ProviderFailed)]
+    ("code", "error"), [(503, ProviderFailed), (400, NotAccepted), (403, ProviderRefused), (500, ProviderFailed)]
 )
 def test_errors_inside_a_stream(code: int, error: type[PenstockError]) -> None:
     reader = GeminiReader()

@@ -14,10 +14,10 @@ from openai.types.chat.completion_create_params import CompletionCreateParamsStr
 from openai.types.create_embedding_response import CreateEmbeddingResponse
 
 from penstock.core.errors import (
-    BadInput,
     ConfigError,
     ContentFiltered,
     ContextExceeded,
+    NotAccepted,
     NotOffered,
     ProviderFailed,
     ProviderRefused,
@@ -231,6 +231,17 @@ def test_tokens_by_estimate_where_nobody_tells(fake: FakeOpenAI) -> None:
     assert 4 <= found.usage.completion_tokens <= 12
 
 
+@pytest.mark.parametrize("index", [-1, 1, 3])
+def test_an_answer_that_nobody_asked_for(index: int) -> None:
+    reader = dialect("compatible").reader(hi())
+    news = [*reader.feed(b'{"choices": [{"index": 0, "delta": {"content": "hey"}}]}')]
+    other = {"choices": [{"index": index, "delta": {"content": "extra"}, "finish_reason": "stop"}]}
+    found = heard([*news, *reader.feed(msgspec.json.encode(other))])
+    assert found.texts == {0: "hey"}
+    assert isinstance(found.error, ProviderFailed)
+    assert "was not asked for" in found.error.message
+
+
 def test_calls_without_numbers_and_ids_as_some_servers_send_them() -> None:
     reader = dialect("compatible").reader(hi())
     calls = [{"function": {"name": "a", "arguments": {"x": 1}}}, {"function": {"name": "b", "arguments": "{}"}}]
@@ -341,7 +352,7 @@ def test_a_request_that_the_provider_finds_wrong(asker: Asker) -> None:
         plans.wrong("temperature: must be at most 1"), plans.wrong("maximum context length is 8192 tokens")
     )
     error = asker.ask(hi()).error
-    assert type(error) is BadInput
+    assert type(error) is NotAccepted
     assert "temperature: must be at most 1" in error.message
     assert isinstance(asker.ask(hi()).error, ContextExceeded)
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from penstock.core.errors import ConfigError
-from penstock.runtimes.remote.secrets import found, resolved, usual
+from penstock.runtimes.remote.secrets import Hidden, found, resolved, usual
 
 KEY = "sk-very-secret-0123456789"
 
@@ -17,7 +17,24 @@ def test_in_the_environment(monkeypatch: pytest.MonkeyPatch) -> None:
     secret = found("env:MY_KEY")
     assert secret.reveal() == KEY
     assert KEY not in f"{secret!r} {secret} {secret.place}"
-    assert secret.hidden_in(f"wrong key {KEY}!") == "wrong key [hidden]!"
+
+
+def test_secrets_are_hidden_whoever_repeats_them() -> None:
+    hidden = Hidden()
+    hidden.add(KEY)
+    for short in ("", "none", "ollama"):
+        hidden.add(short)
+    hidden.add_header(f"Bearer {KEY}-of-another-kind")
+    hidden.add_header("blue")
+    for words, found_there in (
+        (f"wrong key {KEY}!", "wrong key [hidden]!"),
+        (f"wrong key {KEY}-of-another-kind", "wrong key [hidden]"),
+        (f"wrong header Bearer {KEY}-of-another-kind", "wrong header [hidden]"),
+        (f"cut {KEY[:12]}...", "cut [hidden]..."),
+        ("the blue team of ollama", "the blue team of ollama"),
+        ("", ""),
+    ):
+        assert hidden.out_of(words) == found_there
 
 
 def test_in_a_file(tmp_path: Path) -> None:
