@@ -122,12 +122,15 @@ def test_what_is_no_text(fake: FakeOpenAI) -> None:
     asyncio.run(ask())
 
 
-def test_no_rows_at_all(fake: FakeOpenAI) -> None:
+@pytest.mark.parametrize("size", [0, 8])
+def test_no_rows_at_all(fake: FakeOpenAI, size: int) -> None:
+    """Not even before the first answer has told how long embeddings are."""
+
     async def ask() -> None:
-        async with served(fake, task="embedding", dimensions=8) as fleet:
+        async with served(fake, task="embedding", dimensions=size) as fleet:
             reply = await fleet(Request("1", "m", {TEXT: Tensor("BYTES", np.zeros(0, object))}))
             outputs = await reply.result()
-            assert outputs[EMBEDDING].array.shape == (0, 8)
+            assert outputs[EMBEDDING].array.shape == (0, size)
             assert fake.calls == []
 
     asyncio.run(ask())
