@@ -9,8 +9,10 @@ from functools import partial
 
 from msgspec.structs import replace
 
+from penstock.core.errors import Cancelled, PenstockError
 from penstock.core.generation import Event, Generated, Started, Usage
 from penstock.core.reply import Meta, Reply
+from penstock.core.request import give_up
 
 
 class Several:
@@ -74,9 +76,10 @@ class Several:
         return next((r for r in self._replies if r.done and not isinstance(r.outcome, Generated)), None)
 
     def close(self) -> None:
-        """Gives all of them up."""
-        for reply in self._replies:
-            reply.close()
+        """Gives all of them up; where one has failed, the others for the same reason: nobody left them."""
+        failed = self._failed()
+        reason = None if failed is None else failed.outcome
+        give_up(self._replies, reason if isinstance(reason, PenstockError) else Cancelled("the request was cancelled"))
 
 
 def _numbers(usage: Usage) -> tuple[int, ...]:

@@ -7,17 +7,23 @@ import json
 import re
 import socket
 from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Any
 
 import pytest
 
+from penstock.admission.accounts import Accounts
+from penstock.admission.settings import TenantSettings
+from penstock.core.clock import system_clock
 from penstock.core.errors import ModelFailed, Overloaded
 from penstock.core.generation import Generated, Generation, Sampling, Started, Stopped, Text, TokenLogprob, Usage
 from penstock.core.reply import Reply
 from penstock.core.request import Request
+from penstock.protocols.openai.door import OpenAI
 from penstock.protocols.reading import wrong
+from tests.admission.accounting import Book
 from tests.protocols.openai.live import data_of, openai_doors
-from tests.protocols.scripted import HELLO, Live, Scripted
+from tests.protocols.scripted import HELLO, Live, Scripted, live
 from tests.servers import eventually
 
 TURNS = [{"role": "user", "content": "hi"}]
@@ -135,6 +141,45 @@ def test_all_prompts_are_accepted_or_none() -> None:
     with openai_doors(model=Full((Started(5), 30.0))) as (server, model):
         assert server.refusal(PATH, ask(["x", "y", "z"]))[0] == 503
         eventually(lambda: model.closed == 2, "accepted prompts went on")
+
+
+@contextmanager
+def limited(model: Scripted, limits: TenantSettings) -> Iterator[tuple[Live, Book]]:
+    """The doors over a tenant's limits, and the book of what was asked."""
+    book = Book()
+    accounts = Accounts(model, {"*": limits}, lambda meta, request: None, book)
+    with live(lambda routes, served: OpenAI(accounts, served, system_clock).mount(routes)) as server:
+        yield server, book
+
+
+def test_prompts_over_a_limit_are_refused_together_and_pay_nothing() -> None:
+    model = Scripted()
+    with limited(model, TenantSettings(requests_per_minute=6, concurrency=20)) as (server, book):
+        status, error = server.refusal(PATH, ask(["x"] * 10))
+        assert (status, model.requests) == (413, [])
+        assert "at most 6 prompts may come at once, not 10" in error["error"]["message"]
+        server.json(PATH, ask(["x"] * 4))
+        status, error = server.refusal(PATH, ask(["x"] * 3))
+        assert (status, error["error"]["code"]) == (429, "rate_limit_exceeded")
+        server.json(PATH, ask(["x"] * 2))
+        assert [entry.status for entry in book.entries] == [413] * 10 + [200] * 4 + [429] * 3 + [200] * 2
+        assert sum(entry.prompt_tokens for entry in book.entries if entry.status != 200) == 0
+
+
+@pytest.mark.parametrize("streamed", [False, True])
+def test_prompts_whose_fellow_fails_pay_nothing(streamed: bool) -> None:
+    class Second(Scripted):
+        """Breaks at the second prompt."""
+
+        async def __call__(self, request: Request) -> Reply:
+            await asyncio.sleep(0)
+            self.steps = (Started(5), Text(0, "a"), ModelFailed("no")) if self.requests else (Started(5), 30.0)
+            return await super().__call__(request)
+
+    with limited(Second(), TenantSettings(tokens_per_minute=60_000)) as (server, book):
+        server.ask("POST", PATH, ask(["x " * 50, "y"], stream=streamed))
+        eventually(lambda: len(book.entries) == 2, "not settled")
+        assert [(entry.status, entry.prompt_tokens) for entry in book.entries] == [(500, 0), (500, 0)]
 
 
 @pytest.mark.parametrize("streamed", [False, True])
