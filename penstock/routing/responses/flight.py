@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
+from penstock.core.deadline import NEVER
 from penstock.core.errors import Cancelled
 from penstock.core.generation import Event
 from penstock.core.reply import Outcome, Reply
@@ -12,16 +13,34 @@ from penstock.routing.responses.member import Member
 from penstock.routing.responses.record import merged
 from penstock.routing.responses.similar import Question
 
+ALIKE = 1.1
+"""Who may wait up to so many times as long as a computation may take is served by it as by one of his own."""
+
 
 class Flight:
     """`starter` began the computation, in its own time; `owner` pays for it: the next one, when it leaves and others
-    stay. `events`: said so far; `inner`: the computation's own reply; `task`: runs it, where no caller does;
-    `question`: what similar ones are found by."""
+    stay. `span_s`: how long it may take, from its beginning; `events`: said so far; `inner`: the computation's own
+    reply; `task`: runs it, where no caller does; `question`: what similar ones are found by."""
 
-    __slots__ = ("_on_end", "ended", "events", "inner", "key", "members", "owner", "question", "starter", "task")
+    __slots__ = (
+        "_on_end",
+        "ended",
+        "events",
+        "inner",
+        "key",
+        "members",
+        "owner",
+        "question",
+        "span_s",
+        "starter",
+        "task",
+    )
 
-    def __init__(self, key: bytes, owner: Member, on_end: Callable[[Flight, Outcome], Sequence[Member]]):
+    def __init__(
+        self, key: bytes, owner: Member, on_end: Callable[[Flight, Outcome], Sequence[Member]], span_s: float = NEVER
+    ):
         self.key = key
+        self.span_s = span_s
         self.starter = self.owner = owner
         self.members: dict[Member, None] = {owner: None}
         self.events: list[Event] = []
@@ -31,6 +50,11 @@ class Flight:
         self.question: Question | None = None
         self._on_end = on_end
         owner.flight = self
+
+    def lasts(self, left_s: float) -> bool:
+        """Whether it may take as long as somebody who comes now may wait: the time of whoever began it is then none
+        that others would not have had."""
+        return left_s <= ALIKE * self.span_s
 
     def join(self, member: Member) -> None:
         """One more waits for it."""

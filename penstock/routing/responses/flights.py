@@ -29,15 +29,15 @@ class Flights:
     def __init__(self, on_answer: Ended, clock: Clock = system_clock):
         self._on_answer = on_answer
         self._clock = clock
-        self._open: dict[bytes, Flight] = {}
+        self._open: dict[tuple[bytes, bool], Flight] = {}
 
     def __len__(self) -> int:
         return len(self._open)
 
     def join(self, key: bytes, member: Member) -> bool:
-        """Follows the computation under way; False when there is none."""
-        flight = self._open.get(key)
-        if flight is None:
+        """Follows the computation under way; False when there is none that lasts as long as the member may wait."""
+        flight = self._open.get(_place(key, member))
+        if flight is None or not flight.lasts(self._left(member)):
             return False
         self._watch(member)
         flight.join(member)
@@ -50,9 +50,9 @@ class Flights:
         return member.reply
 
     def _begin(self, key: bytes, owner: Member, alone: bool) -> Flight:
-        flight = Flight(key, owner, self._ended)
+        flight = Flight(key, owner, self._ended, self._left(owner))
         if not alone:
-            self._open[key] = flight
+            self._open[_place(key, owner)] = flight
         return flight
 
     async def _run(self, flight: Flight, look: Look | None) -> None:
@@ -74,8 +74,9 @@ class Flights:
 
     def _ended(self, flight: Flight, outcome: Outcome) -> Sequence[Member]:
         """A computation is over. Returns those who are told its outcome; the others start again."""
-        if self._open.get(flight.key) is flight:
-            del self._open[flight.key]
+        place = _place(flight.key, flight.starter)
+        if self._open.get(place) is flight:
+            del self._open[place]
         members = list(flight.members)
         if not isinstance(outcome, PenstockError):
             if flight.inner is not None:
@@ -86,10 +87,10 @@ class Flights:
         return members
 
     def _again(self, key: bytes, members: Sequence[Member]) -> None:
-        """Those who did not cause the failure ask again, together."""
-        for member in members:
-            flight = self._open.get(key)
-            if flight is not None:
+        """Those who did not cause the failure ask again, together: whoever may wait the longest begins."""
+        for member in sorted(members, key=self._left, reverse=True):
+            flight = self._open.get(_place(key, member))
+            if flight is not None and flight.lasts(self._left(member)):
                 flight.join(member)
             elif not member.reply.done:
                 flight = self._begin(key, member, False)
@@ -101,8 +102,17 @@ class Flights:
         except Exception:
             log.exception("question_not_asked")
 
+    def _left(self, member: Member) -> float:
+        """How long a member may wait, in seconds."""
+        return max(0.0, member.deadline - self._clock())
+
     def _watch(self, member: Member) -> None:
         """Whose time ends while others compute is told so."""
         if member.deadline != NEVER:
-            left = max(0.0, member.deadline - self._clock())
-            member.timer = asyncio.get_running_loop().call_later(left, member.expire)
+            member.timer = asyncio.get_running_loop().call_later(self._left(member), member.expire)
+
+
+def _place(key: bytes, member: Member) -> tuple[bytes, bool]:
+    """What those share who may follow one another. An answer that goes out whole may break in the middle and be given
+    by the next model, which one that is streamed may not."""
+    return key, member.request.whole

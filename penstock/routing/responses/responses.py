@@ -171,10 +171,10 @@ class Responses:
         return await start(request)
 
     def _answered(self, flight: Flight, inner: Reply) -> None:
-        """An answer was computed. It is kept if it is a full one, by a model of the route itself: what a fallback said
-        in an hour of need should not outlive it."""
+        """An answer was computed. It is kept if it is a full one, by the route's first choice: what another said in an
+        hour of need should not outlive it."""
         meta, outcome = inner.meta, inner.outcome
-        if meta.cache == "hit" or meta.degraded or meta.model not in self._own:
+        if meta.cache == "hit" or meta.degraded or meta.fallback or meta.model not in self._own:
             return
         if outcome is None or isinstance(outcome, PenstockError):
             return

@@ -206,6 +206,67 @@ def test_once_words_went_out_nothing_is_asked_again() -> None:
     run(scenario())
 
 
+def test_whoever_may_wait_longer_does_not_fail_in_the_time_of_another() -> None:
+    async def scenario() -> None:
+        route = Route(computing=Computing())
+        first = await route.ask(asks(deadline=100.4))
+        second, third, hurried = await route.ask(), await route.ask(), await route.ask(asks(deadline=100.2))
+        assert len(route.computing) == 2
+        tell(route.computing.replies[0], "half", end=False)
+        route.computing.replies[0].settle(DeadlineExceeded("late"))
+        with pytest.raises(DeadlineExceeded):
+            first.generated()
+        route.computing.say("whole")
+        assert said(second) == said(third) == said(hurried) == "whole"
+        assert [reply.meta.cache for reply in (second, third, hurried)] == ["miss", "hit", "hit"]
+        assert route.cache.under_way == 0
+
+    run(scenario())
+
+
+def test_those_with_the_same_time_follow_one_another() -> None:
+    async def scenario() -> None:
+        route = Route(computing=Computing(), timeout_ms=60_000.0)
+        for _ in range(5):
+            await route.ask(asks(deadline=route.clock() + 30))
+            await route.ask(asks(deadline=route.clock() + 30.001))
+            route.advance(5)
+        assert len(route.computing) == 1
+
+    run(scenario())
+
+
+def test_when_they_ask_again_whoever_may_wait_the_longest_begins() -> None:
+    async def scenario() -> None:
+        route = Route(computing=Computing())
+        await route.ask()
+        short, long = await route.ask(asks(deadline=101.0)), await route.ask(asks(deadline=160.0))
+        route.computing.replies[0].settle(Cancelled("gone"))
+        await turn()
+        assert [request.deadline for request in route.computing.requests[1:]] == [160.0]
+        route.computing.say("a")
+        assert said(short) == said(long) == "a"
+
+    run(scenario())
+
+
+def test_answers_that_go_out_whole_do_not_hang_on_one_that_is_streamed() -> None:
+    async def scenario() -> None:
+        route = Route(computing=Computing())
+        streamed, whole = await route.ask(), await route.ask(asks(whole=True))
+        also = await route.ask(asks(whole=True))
+        tell(route.computing.replies[0], "half", end=False)
+        route.computing.replies[0].settle(ProviderFailed("it broke"))
+        with pytest.raises(ProviderFailed):
+            streamed.generated()
+        tell(route.computing.replies[1], "all")
+        assert said(whole) == said(also) == "all"
+        assert len(route.computing) == 2
+        assert (await route.ask()).meta.cache == "hit", "what is kept is one and the same"
+
+    run(scenario())
+
+
 def test_an_heir_does_not_fail_for_the_time_of_the_first() -> None:
     async def scenario() -> None:
         route = Route(computing=Computing())

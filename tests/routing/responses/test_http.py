@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import socket
 import statistics
 import threading
@@ -67,6 +68,14 @@ def told(at: Live, **headers: str) -> tuple[str, dict[str, str]]:
     return answer.json()["choices"][0]["message"]["content"], dict(answer.headers)
 
 
+def streamed(at: Live) -> str:
+    """The text of a streamed answer."""
+    with httpx.Client() as client:
+        lines = client.post(f"{at.url}/v1/chat/completions", json={**BODY, "stream": True}).text.splitlines()
+    chunks = [json.loads(line[6:]) for line in lines if line.startswith("data: {")]
+    return "".join(chunk["choices"][0]["delta"].get("content") or "" for chunk in chunks if chunk["choices"])
+
+
 def test_a_kept_answer_says_so() -> None:
     with serving() as (at, path):
         text, headers = told(at)
@@ -130,7 +139,7 @@ def test_who_leaves_takes_nothing_from_the_others() -> None:
             head += b"Content-Type: application/json\r\nContent-Length: %d\r\n\r\n"
             first.sendall(head % len(body) + body)
             assert b"200 OK" in first.recv(4096)
-            second = threading.Thread(target=lambda: texts.append(told(at)[0]))
+            second = threading.Thread(target=lambda: texts.append(streamed(at)))
             texts: list[str] = []
             second.start()
             until = time.monotonic() + 10

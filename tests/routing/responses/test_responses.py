@@ -210,7 +210,16 @@ class Degraded(AtOnce):
         return reply
 
 
-@pytest.mark.parametrize("computing", [Degraded(), AtOnce("elsewhere"), AtOnce("rule")])
+class Second(AtOnce):
+    """Answers because the first choice did not."""
+
+    async def __call__(self, request: Any) -> Reply:
+        reply = await super().__call__(request)
+        reply.meta.fallback = True
+        return reply
+
+
+@pytest.mark.parametrize("computing", [Degraded(), Second(), AtOnce("elsewhere"), AtOnce("rule")])
 def test_what_was_said_in_need_does_not_outlive_it(computing: Computing) -> None:
     async def scenario() -> None:
         route = Route(computing=computing, fallback=("elsewhere", "rule"))

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import time
+from collections.abc import Iterator
 from contextlib import asynccontextmanager
 from types import SimpleNamespace
 from typing import Any
@@ -11,11 +13,14 @@ import msgspec
 import numpy as np
 import pytest
 
+from penstock.core.clock import StillClock
 from penstock.core.errors import Overloaded, WorkerLost
 from penstock.core.generation import Generation, Message, Tool
 from penstock.core.reply import Reply
 from penstock.core.request import Request
 from penstock.core.signature import Signature, TensorSpec
+from penstock.fakes import plans
+from penstock.fakes.openai import FakeOpenAI
 from penstock.routing.responses.embedding import Embedder
 from penstock.routing.responses.responses import Responses
 from penstock.routing.responses.similar import LONGEST, Question, Similar, Vector, asked, telling, without
@@ -24,6 +29,7 @@ from penstock.scheduling.fleet import Fleet
 from penstock.scheduling.settings import DeploymentSettings
 from tests.routing.responses.world import AtOnce, Computing, Route, Served, asks, question, rows, said
 from tests.runtimes.text import tiny
+from tests.scheduling.remotes import served
 
 
 class Words:
@@ -214,7 +220,8 @@ def test_a_served_model_embeds(embedder: tiny.Tiny) -> None:
             settings = RouteSettings(
                 models=("small", "large"), cache=ResponseCacheSettings(similarity=0.999, embedder="tiny")
             )
-            cache = Responses("route", settings, fleet, similar=Similar(Embedder(fleet, fleet, "tiny"), 0.999))
+            embed = Embedder(fleet, fleet, "tiny", patience_s=20)
+            cache = Responses("route", settings, fleet, similar=Similar(embed, 0.999))
             computing = AtOnce()
             await cache.answer(asks(question("the quick brown fox")), computing)
             reply = await cache.answer(asks(question("The quick BROWN fox")), computing)
@@ -248,6 +255,52 @@ class Fails(Computing):
 @pytest.mark.parametrize("handler", [Refuses(), Fails()])
 def test_an_embedder_that_fails_fails_nobody(handler: Computing) -> None:
     assert run(Embedder(handler, Ready(), "tiny")(asks(), "x")) is None
+
+
+@pytest.fixture
+def fake(monkeypatch: pytest.MonkeyPatch) -> Iterator[FakeOpenAI]:
+    """A provider of embeddings."""
+    monkeypatch.setenv("OPENAI_API_KEY", "k")
+    with FakeOpenAI() as found:
+        yield found
+
+
+def test_an_embedder_that_hangs_is_left_alone(fake: FakeOpenAI) -> None:
+    async def scenario() -> None:
+        async with served(fake, task="embedding") as fleet:
+            clock = StillClock(time.monotonic())
+            embed = Embedder(fleet, fleet, "m", clock, patience_s=0.05)
+            fake.plan = plans.mute()
+            for _ in range(10):
+                clock.now = max(clock.now, time.monotonic())
+                assert await embed(asks(), "x") is None
+            assert len(fake.calls) == 3
+            fake.plan = plans.Plan()
+            clock.advance(6.0)
+            later = Embedder(fleet, fleet, "m", clock, patience_s=20)
+            later._breaker = embed._breaker
+            found = await asyncio.gather(*[later(asks(), "x") for _ in range(3)])
+            assert [vector is not None for vector in found] == [True, False, False], "one tries it"
+            assert await later(asks(), "x") is not None
+
+    run(scenario())
+
+
+def test_only_the_embedder_is_blamed_for_what_is_its_own(fake: FakeOpenAI) -> None:
+    async def scenario() -> None:
+        async with served(fake, task="embedding") as fleet:
+            embed = Embedder(fleet, fleet, "m", patience_s=20)
+            fake.plan = plans.mute()
+            for _ in range(5):
+                assert await embed(asks(deadline=time.monotonic() + 0.02), "x") is None
+                task = asyncio.create_task(embed(asks(), "x"))
+                await asyncio.sleep(0.01)
+                task.cancel()
+                await asyncio.wait((task,))
+            fake.plan = plans.Plan()
+            assert await embed(asks(), "x") is not None
+
+    run(scenario())
 
 
 def test_an_embedder_that_is_not_there_fails_nobody(embedder: tiny.Tiny) -> None:
