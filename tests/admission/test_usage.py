@@ -14,7 +14,7 @@ from penstock.core.tensors import Tensor, object_array
 from penstock.core.text import TEXT
 from tests.admission.accounting import Desk, per_token, question, rows
 
-LIMITED = {"acme": TenantSettings(tokens_per_minute=1_000_000, budget_per_day=100)}
+LIMITED = TenantSettings(tokens_per_minute=1_000_000, budget_per_day=100)
 
 
 def texts(*given: str) -> Request:
@@ -22,18 +22,18 @@ def texts(*given: str) -> Request:
     return Request("r3", "embedder", {TEXT: tensor}, principal=Principal("acme", "k1"))
 
 
-@pytest.mark.parametrize("limits", [{}, LIMITED])
-def test_embeddings_that_are_cut_short_cost_what_was_sent(limits: dict[str, TenantSettings]) -> None:
-    desk = Desk(**limits)
+@pytest.mark.parametrize("limits", [TenantSettings(), LIMITED])
+def test_embeddings_that_are_cut_short_cost_what_was_sent(limits: TenantSettings) -> None:
+    desk = Desk(acme=limits)
     desk.ask(texts("x" * 20_000, "y" * 20_000)).close()
     (entry,) = desk.book.entries
     assert entry.prompt_tokens == pytest.approx(12_000, rel=0.1)
     assert entry.cost == pytest.approx(12, rel=0.1)
 
 
-@pytest.mark.parametrize("limits", [{}, LIMITED])
-def test_what_was_counted_so_far_goes_before_estimates(limits: dict[str, TenantSettings]) -> None:
-    desk = Desk(**limits)
+@pytest.mark.parametrize("limits", [TenantSettings(), LIMITED])
+def test_what_was_counted_so_far_goes_before_estimates(limits: TenantSettings) -> None:
+    desk = Desk(acme=limits)
     reply = desk.ask(texts("x" * 20_000))
     reply.meta.usage = Usage(11)
     reply.close()

@@ -51,7 +51,8 @@ def spent_before(database: Database, at: float) -> Iterator[Spent]:
     who = (requests.c.tenant, requests.c.key, requests.c.name)
     today = func.sum(case((requests.c.at >= day, requests.c.cost), else_=0.0))
     query = select(*who, today, func.sum(requests.c.cost))
-    query = query.where(requests.c.at >= month, requests.c.at < at, requests.c.cost > 0, ~requests.c.shadow).group_by(*who)
+    counted = requests.c.cost > 0, ~requests.c.shadow
+    query = query.where(requests.c.at >= month, requests.c.at < at, *counted).group_by(*who)
     with database.reading() as connection:
         for tenant, key, name, in_day, in_month in connection.execute(query):
             yield Spent(tenant, key, name, in_day or 0.0, in_month or 0.0, at)

@@ -39,13 +39,14 @@ def quality(
     connection: Connection, key: ColumnElement[Any], since: float, until: float, tenant: str | None
 ) -> dict[Any, dict[str, tuple[float, int]]]:
     """By `key`, then by source: the mean of the scores, and how many there are."""
-    from sqlalchemy import and_, func, select
+    from sqlalchemy import func, select
 
     from penstock.storage.tables import feedback, requests
+    from penstock.telemetry.ledger.latest import latest, same
 
-    same = and_(feedback.c.request == requests.c.id, feedback.c.tenant == requests.c.tenant)
     columns = [key.label("by"), feedback.c.source, func.avg(feedback.c.score), func.count(feedback.c.number)]
-    asked = select(*columns).select_from(requests.join(feedback, same)).where(*_within(since, until, tenant))
+    asked = select(*columns).select_from(requests.join(feedback, same()))
+    asked = asked.where(latest(), *_within(since, until, tenant))
     found: dict[Any, dict[str, tuple[float, int]]] = {}
     for group, source, score, count in connection.execute(asked.group_by("by", feedback.c.source)):
         found.setdefault(group, {})[source] = float(score), int(count)

@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Iterator
 
-from sqlalchemy import Connection, Table, and_, delete, exists, func, insert, literal, or_, select, text
+from sqlalchemy import Connection, Table, and_, delete, func, insert, literal, not_, or_, select, text
 from sqlalchemy.sql.elements import ColumnElement
 
 from penstock.storage.contract import StateSettings
 from penstock.storage.database import Database
 from penstock.storage.tables import feedback, requests
 from penstock.telemetry.ledger.days import DAY_S, floored
+from penstock.telemetry.ledger.latest import scored
 from penstock.telemetry.ledger.sums import ADDED, BY_HOUR, SAME
 
 HOUR_S = 3600
@@ -54,8 +55,7 @@ def _remove(database: Database, table: Table, before: float) -> bool:
 
 def _summable(*more: ColumnElement[bool]) -> list[ColumnElement[bool]]:
     """What is no sum of an hour yet, but for requests that somebody scored."""
-    scored = exists().where(feedback.c.request == requests.c.id, feedback.c.tenant == requests.c.tenant)
-    return [requests.c.why != BY_HOUR, ~scored, *more]
+    return [requests.c.why != BY_HOUR, not_(scored()), *more]
 
 
 def _oldest(database: Database, after: float, before: float) -> float | None:

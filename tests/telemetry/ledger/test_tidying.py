@@ -57,6 +57,19 @@ def test_rows_that_somebody_scored_stay(keep: Keep, database: Database) -> None:
     assert costs(database, "model", 0, NOW * 2).total.score == 0.5
 
 
+def test_a_score_is_about_the_latest_of_an_id_that_repeats(keep: Keep, database: Database) -> None:
+    keep(*(entry("same", at=NOW + number) for number in range(50)), entry("same", tenant="other"))
+    keep(Feedback("same", "acme", NOW + 60, 0.5))
+    found = costs(database, "tenant", 0, NOW * 2).total
+    assert (found.score, found.scored) == (0.5, 1)
+    tidy(database, SETTINGS, NOW + 32 * DAY)
+    assert sorted(kept(database, "SELECT id, at, count FROM penstock_requests")) == [
+        ("", NOW, 1),
+        ("", NOW, 49),
+        ("same", NOW + 49, 1),
+    ]
+
+
 def test_young_rows_stay_and_the_oldest_go(keep: Keep, database: Database) -> None:
     keep(entry("old", at=NOW - 401 * DAY), entry("young"), Feedback("old", "acme", NOW - 401 * DAY, 1.0))
     tidy(database, SETTINGS, NOW + 29 * DAY)
