@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import OrderedDict
+from collections.abc import Sequence
 from typing import NamedTuple
 
-from penstock.core.generation import Generation
+from penstock.core.generation import Generation, Message
 from penstock.core.request import Hints, Request
 from penstock.routing.policies.contract import Signals
 from penstock.routing.settings import RouteSettings
@@ -14,7 +15,17 @@ from penstock.routing.settings import RouteSettings
 TOKENS_PER_CHARACTER = 0.3
 USUAL_ANSWER = 256
 """Tokens that an answer is expected to take when its request does not say."""
+TELLING = 2000
+"""Characters of a message that tell a conversation from others, with its length."""
 NOTHING = Hints()
+
+
+class Session(NamedTuple):
+    """A conversation with a route. `key` names it, "" for none; `first`: this is its first question, for all that is
+    known."""
+
+    key: str = ""
+    first: bool = True
 
 
 class Judged(NamedTuple):
@@ -27,10 +38,11 @@ class Judged(NamedTuple):
 
 
 UNJUDGED = Judged(None, False)
+NOWHERE = Session()
 
 
 def signals_of(
-    request: Request, settings: RouteSettings, judged: Judged = UNJUDGED, session: str = "", floor: float = 0.0
+    request: Request, settings: RouteSettings, judged: Judged = UNJUDGED, session: Session = NOWHERE, floor: float = 0.0
 ) -> Signals:
     """The signals of a request to a route. `floor`: the quality that its session has reached."""
     hints, payload = request.hints or NOTHING, request.payload
@@ -42,7 +54,7 @@ def signals_of(
         budget=_budget(hints, settings),
         max_latency_s=hints.max_latency_s,
         quality=hints.quality,
-        session=session,
+        session=session.key,
         floor=floor,
         pin=hints.pin,
         easy=judged.easy,
@@ -78,15 +90,26 @@ def _sizes(generation: Generation) -> tuple[int, int]:
     return size, generation.choices * (generation.sampling.max_tokens or USUAL_ANSWER)
 
 
-def session_of(request: Request) -> str:
-    """What names a conversation with a route: the caller's own word, else how it began; "" for a first question."""
+def session_of(request: Request) -> Session:
+    """What names a conversation: the caller's own word, else how it began. Those that begin alike are one to us."""
     hints, payload = request.hints or NOTHING, request.payload
     if hints.session:
-        return f"{request.tenant or ''}/{request.model}/{hints.session}"
-    if not isinstance(payload, Generation) or len(payload.messages) < 3:
-        return ""
-    began = next((message.content for message in payload.messages if message.role == "user"), "")
-    return f"{request.tenant or ''}/{request.model}/{hashlib.blake2b(began.encode(), digest_size=12).hexdigest()}"
+        return Session(f"{request.tenant or ''}/{request.model}/{hints.session}", False)
+    if not isinstance(payload, Generation) or not payload.messages:
+        return NOWHERE
+    first = not any(message.role == "assistant" for message in payload.messages)
+    return Session(f"{request.tenant or ''}/{request.model}/{_began(payload.messages)}", first)
+
+
+def _began(messages: Sequence[Message]) -> str:
+    """A digest of a conversation up to the first thing that its user said."""
+    digest = hashlib.blake2b(digest_size=12)
+    for message in messages:
+        text = message.content[:TELLING]
+        digest.update(f"{message.role} {len(message.content)} {text}".encode(errors="replace"))
+        if message.role == "user":
+            break
+    return digest.hexdigest()
 
 
 class Sessions:
@@ -96,15 +119,22 @@ class Sessions:
         self._capacity = capacity
         self._floors: OrderedDict[str, tuple[float, float]] = OrderedDict()
 
-    def floor(self, session: str, now: float, sticky_s: float) -> float:
-        """The least quality for a session's next answer; 0 for one that is new, or was silent for `sticky_s`."""
-        found = self._floors.get(session) if session else None
-        return found[0] if found is not None and now - found[1] <= sticky_s else 0.0
+    def floor(self, session: Session, now: float, sticky_s: float) -> float:
+        """The least quality for a session's next answer; 0 for one that is new, or was silent for `sticky_s`: what it
+        had reached is forgotten then."""
+        found = self._floors.get(session.key)
+        if found is None:
+            return 0.0
+        if now - found[1] > sticky_s:
+            del self._floors[session.key]
+            return 0.0
+        # Others may have begun with the same words. What they reached is none of this one's, nor of its answer's key.
+        return 0.0 if session.first else found[0]
 
-    def reached(self, session: str, quality: float, now: float) -> None:
+    def reached(self, session: Session, quality: float, now: float) -> None:
         """A session's answer came from a model of this quality."""
-        if session:
-            before = self._floors.pop(session, (0.0, now))
-            self._floors[session] = (max(before[0], quality), now)
+        if session.key:
+            before = self._floors.pop(session.key, (0.0, now))
+            self._floors[session.key] = (max(before[0], quality), now)
             if len(self._floors) > self._capacity:
                 self._floors.popitem(last=False)
