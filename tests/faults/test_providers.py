@@ -94,9 +94,9 @@ def house(made: House) -> Iterator[House]:
         (plans.html(), 502, "provider_failed"),
         (plans.cut(0), 502, "provider_failed"),
         (plans.garbage(0), 502, "provider_failed"),
-        (plans.silent(0), 502, "provider_failed"),
-        (plans.mute(), 502, "provider_failed"),
-        (Plan(drip_s=0.05), 502, "provider_failed"),
+        (plans.silent(0), 502, "provider_silent"),
+        (plans.mute(), 502, "provider_silent"),
+        (Plan(drip_s=0.05), 502, "provider_silent"),
     ],
 )
 @pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
