@@ -263,18 +263,27 @@ def test_a_list_that_is_refused_further_down_costs_nothing() -> None:
     }
 
 
-def test_a_list_is_settled_with_its_last() -> None:
+def test_each_of_a_list_is_settled_at_its_own_end() -> None:
     desk = Desk(acme=TenantSettings(concurrency=3, budget_per_day=1))
     one, two, three = desk.ask_all(question(), question(), question())
     desk.end(one, prompt=100, answer=0)
     two.settle(ModelFailed("no"))
-    with pytest.raises(QuotaExceeded):
-        desk.ask()
+    assert left(two, "concurrency") == 2
+    assert left(two, "budget-day") == pytest.approx(0.9)
     three.close()
     three.close()
     assert left(three, "concurrency") == 3
     assert left(three, "budget-day") == pytest.approx(1 - sum(entry.cost or 0 for entry in desk.book.entries))
-    assert [entry.status for entry in desk.book.entries] == [200, 500, 429, 499]
+    assert [entry.status for entry in desk.book.entries] == [200, 500, 499]
+
+
+def test_a_list_of_answers_that_may_be_long_is_not_shut_out_for_ever() -> None:
+    desk = Desk(acme=TenantSettings(tokens_per_minute=1000, models={"chat": LimitSettings(tokens_per_minute=500)}))
+    replies = desk.ask_all(*[question(max_tokens=100_000)] * 20)
+    assert left(replies[0], "tokens") == pytest.approx(0)
+    for reply in replies:
+        desk.end(reply, prompt=5, answer=5)
+    assert left(replies[-1], "tokens") == pytest.approx(300)
 
 
 def test_what_models_ask_each_other_is_not_counted_twice() -> None:

@@ -39,7 +39,8 @@ class Day:
         self.rng = rng = random.Random(seed)
         more = {"each_key": some_limits(rng), "models": {"chat": some_limits(rng)}, "weight": rng.uniform(0.1, 9)}
         own = {name: getattr(some_limits(rng), name) for name in LimitSettings.__struct_fields__}
-        self.desk = Desk(a=TenantSettings(**own, **more), **{"*": some_limits(rng, TenantSettings)})  # type: ignore[arg-type]
+        expect = rng.choice((None, lambda name, prompt, answer: (prompt + answer) / rng.choice((100, 1000, 10_000))))
+        self.desk = Desk(expect=expect, a=TenantSettings(**own, **more), **{"*": some_limits(rng, TenantSettings)})  # type: ignore[arg-type]
         self.open: list[Reply] = []
         self.asked = 0
         self.ends: Counter[str] = Counter()
@@ -57,11 +58,12 @@ class Day:
         request = (
             rows(3, **who) if rng.random() < 0.3 else question("x" * rng.randint(1, 5000), key=rng.choice("kl"), **who)
         )
-        self.asked += 1
+        count = rng.choice((1, 1, 1, rng.randint(2, 5)))
+        self.asked += count
         try:
-            self.open.append(self.desk.ask(request))
+            self.open += [self.desk.ask(request)] if count == 1 else self.desk.ask_all(*[request] * count)
         except (PenstockError, KeyError) as error:
-            self.ends[getattr(error, "code", "internal")] += 1
+            self.ends[getattr(error, "code", "internal")] += count
 
     def _end(self, reply: Reply) -> None:
         how = self.rng.choice(("answer", "answer", "fail", "leave", "hit"))

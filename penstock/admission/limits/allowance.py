@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import math
+from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
 from penstock.admission.limits.budget import Budget
-from penstock.admission.limits.claim import Claim
+from penstock.admission.limits.claim import Claim, sum_of
 from penstock.admission.limits.rate import Rate
 from penstock.admission.settings import LimitSettings
 from penstock.core.quota import Quota, QuotaName
@@ -145,6 +146,17 @@ def short_of(budget: Budget, whose: Allowance, wall: float) -> Short:
     if not budget.used_up:
         return Short(named(budget), whose, AGAIN_S, left=max(0.0, budget.limit - budget.spent))
     return Short(named(budget), whose, max(1e-3, budget.span.end - wall))
+
+
+def fitted(claims: Sequence[Claim], allowances: Sequence[Allowance]) -> list[Claim]:
+    """Claims of requests that come in together, none of them for more of what was only guessed than its share of what
+    there can be at once."""
+    tokens = min((a.tokens.at_once for a in allowances if a.tokens is not None), default=math.inf)
+    cost = min((a.cost.at_once for a in allowances if a.cost is not None), default=math.inf)
+    total = sum_of(claims)
+    answers = min(1.0, max(0.0, tokens - total.prompt) / total.answer) if total.answer else 1.0
+    money = min(1.0, cost / total.cost) if total.cost else 1.0
+    return [claim._replace(answer=claim.answer * answers, cost=claim.cost * money) for claim in claims]
 
 
 def tightest(allowances: tuple[Allowance, ...], now: Moment) -> tuple[Quota, ...]:

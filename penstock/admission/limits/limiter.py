@@ -6,7 +6,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 
-from penstock.admission.limits.allowance import Allowance, Moment, Short, tightest
+from penstock.admission.limits.allowance import Allowance, Moment, Short, fitted, tightest
 from penstock.admission.limits.claim import NOTHING, Claim, Expect, Usual, sum_of
 from penstock.admission.limits.refusals import refusal
 from penstock.admission.limits.shared import SharedLimits
@@ -27,9 +27,9 @@ UNKNOWN = Usual()
 
 class Permit:
     """What a request was let in with: the limits that it took from, and what it is expected to take. `shared`: whether
-    the other servers were told of it; `list`: what it came in with, where it is one of several."""
+    the other servers were told of it."""
 
-    __slots__ = ("allowances", "claim", "list", "request", "shared", "tenant")
+    __slots__ = ("allowances", "claim", "request", "shared", "tenant")
 
     def __init__(self, request: Request, tenant: Tenant):
         self.request = request
@@ -37,27 +37,6 @@ class Permit:
         self.allowances: tuple[Allowance, ...] = ()
         self.claim = NOTHING
         self.shared = False
-        self.list: PermitList | None = None
-
-
-class PermitList(Permit):
-    """One permit for requests that belong together; it is settled with the last of them. `open`: those that have not
-    ended; `tokens`, `cost`: of the others."""
-
-    __slots__ = ("cost", "open", "tokens")
-
-    def __init__(self, permits: Sequence[Permit]):
-        super().__init__(permits[0].request, permits[0].tenant)
-        self.open = len(permits)
-        self.tokens = 0
-        self.cost = 0.0
-
-    def ended(self, tokens: int, cost: float) -> bool:
-        """One of them has ended, and took this. Whether it was the last."""
-        self.open -= 1
-        self.tokens += tokens
-        self.cost += cost
-        return not self.open
 
 
 class Limiter:
@@ -123,15 +102,14 @@ class Limiter:
     async def let_all_in(self, permits: Sequence[Permit]) -> None:
         """The same for requests of one caller to one model that belong together: all come in, or none."""
         allowances = self._allowances(permits[0])
-        together = PermitList(permits)
-        for permit in permits:
-            permit.claim = self._claim(permit, allowances)
-        together.claim = sum_of([permit.claim for permit in permits])
+        claims = fitted([self._claim(permit, allowances) for permit in permits], allowances)
+        together = Permit(permits[0].request, permits[0].tenant)
+        together.claim = sum_of(claims)
         try:
             await self._take(together, allowances)
         finally:
-            for permit in permits:
-                permit.list, permit.allowances = together, together.allowances
+            for permit, claim in zip(permits, claims, strict=True):
+                permit.allowances, permit.claim, permit.shared = together.allowances, claim, together.shared
 
     def _allowances(self, permit: Permit) -> tuple[Allowance, ...]:
         request = permit.request
@@ -176,20 +154,13 @@ class Limiter:
 
     def settle(self, permit: Permit, usage: Usage | None, cost: float | None) -> None:
         """Puts what was used in the place of what was expected. `usage`, `cost`: None where unknown or nothing."""
-        tokens = 0 if usage is None else usage.prompt_tokens + usage.completion_tokens
-        together = permit.list
-        if together is None:
-            self._settle(permit, tokens, cost or 0.0)
-        elif together.ended(tokens, cost or 0.0):
-            self._settle(together, together.tokens, together.cost)
-
-    def _settle(self, permit: Permit, tokens: int, cost: float) -> None:
-        now, claim = self._now(), permit.claim
-        for allowance in permit.allowances:
-            allowance.settle(claim, tokens, cost, now)
+        now, tokens = self._now(), 0 if usage is None else usage.prompt_tokens + usage.completion_tokens
+        name, allowances, claim = permit.tenant.name, permit.allowances, permit.claim
+        for allowance in allowances:
+            allowance.settle(claim, tokens, cost or 0.0, now)
             _tell(allowance)
         if self._shared is not None:
-            self._shared.settle(permit.tenant.name, permit.allowances, claim, tokens, cost, taken=permit.shared)
+            self._shared.settle(name, allowances, claim, tokens, cost or 0.0, taken=permit.shared)
 
     def learn(self, permit: Permit, model: str, usage: Usage | None, cost: float | None) -> None:
         """An answer came, and took this: the tenant's next to the same name are expected to take as much."""
