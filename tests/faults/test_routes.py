@@ -15,6 +15,7 @@ import pytest
 from penstock.fakes import plans
 from penstock.fakes.anthropic import FakeAnthropic
 from penstock.fakes.openai import FakeOpenAI
+from penstock.fakes.speech import Said
 from tests import servers
 from tests.servers import Answer, Server, eventually, says_nothing_internal
 
@@ -24,6 +25,7 @@ ROUTES: dict[str, Any] = {
     "assistant": {"models": ["first", "second"], "timeout_ms": 5000},
     "alone": {"models": ["first"], "timeout_ms": 3000},
     "patient": {"models": ["first", "second"], "patience_ms": 200},
+    "calm": {"models": ["first", "second"], "patience_ms": 1000},
     "hedged": {"models": ["first", "second"], "hedge_ms": 100},
     "kept": {"models": ["first"], "fallback": ["cached", "rule"], "cache": {"ttl_s": 0.3}, "rule": {"text": "Closed."}},
     "ruled": {"models": ["first"], "fallback": ["rule"], "rule": {"text": "Closed."}},
@@ -116,6 +118,53 @@ def test_the_first_alone_tells_its_error_and_never_the_key(house: House) -> None
     assert answer.status == 502
     assert SECRET.encode() not in answer.body
     says_nothing_internal(answer.body)
+
+
+@pytest.mark.parametrize("words", ["temperature: range: 0..1", "this is wrong in any case"])
+def test_what_one_provider_finds_wrong_another_may_take(house: House, words: str) -> None:
+    house.first.script(*[plans.wrong(words)] * 8)
+    for _ in range(8):
+        assert house.model() == "second@1"
+    assert house.model() == "first@1"
+    house.first.script(plans.wrong(words))
+    house.second.script(plans.wrong("the second finds so, too"))
+    answer = house.ask()
+    assert (answer.status, answer.json()["error"]["code"]) == (400, "not_accepted")
+    assert words in answer.json()["error"]["message"]
+
+
+def test_an_empty_account_is_no_fault_of_the_request(house: House) -> None:
+    house.first.plan = plans.wrong("Your credit balance is too low to access the API. Please go to Plans & Billing.")
+    answer = house.ask()
+    assert (answer.status, answer.headers["x-penstock-model"]) == (200, "second@1")
+    assert answer.headers["x-penstock-reason"] == "fallback: first answered provider_refused"
+    asked = len(house.first.calls)
+    assert house.model() == "second@1"
+    assert len(house.first.calls) == asked
+
+
+def test_a_completion_that_a_chat_model_lacks_leaves_it_in(house: House) -> None:
+    words = "This is a chat model and not supported in the v1/completions endpoint. Did you mean v1/chat/completions?"
+    for plan in (plans.wrong(words, 404), plans.wrong("Not Found", 404)):
+        house.first.script(plan)
+        answer = house.server.ask("POST", "/v1/completions", {"model": "assistant", "prompt": "Hello"})
+        assert (answer.status, answer.headers["x-penstock-model"]) == (200, "second@1")
+        assert house.model() == "first@1"
+
+
+def test_a_long_tool_call_is_no_silence(house: House) -> None:
+    tool = {"type": "function", "function": {"name": "weather", "parameters": {"type": "object"}}}
+    before, house.first.said = (
+        house.first.said,
+        Said(calls=(("weather", '{"city": "Oslo", "text": "%s"}' % ("x" * 60)),)),
+    )
+    house.first.plan = plans.Plan(gap_s=0.1)
+    try:
+        answer = house.ask("calm", tools=[tool])
+    finally:
+        house.first.said = before
+    assert (answer.status, answer.headers["x-penstock-model"]) == (200, "first@1"), answer
+    assert answer.json()["choices"][0]["message"]["tool_calls"][0]["function"]["name"] == "weather"
 
 
 def test_a_cut_in_the_middle_is_told_and_no_text_comes_twice(house: House) -> None:
