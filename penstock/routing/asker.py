@@ -52,7 +52,7 @@ class Asker:
 
     async def _special(self, target: str) -> Reply:
         if target == "rule" and self._route.rule is not None:
-            return await self._route.rule.reply(self._request)
+            return await self._route.rule.reply(self._request, self._deadline)
         if target == "cached" and self._stale is not None:
             return await self._stale(target)
         if target == "refuse":
