@@ -58,8 +58,8 @@ _INNOCENT = (*_FINAL, *_BUSY, UnknownModel, Unsupported)
 def verdict(error: PenstockError) -> Verdict:
     """What to do after this error of one target.
 
-    A request that is wrong is wrong for every model, unless it was only too long, asked for what this model lacks, or breaks
-    but a provider's own rules.
+    A request that is wrong is wrong for every model, unless it was only too long, asked for what this model lacks, or
+    breaks a rule of one provider only.
     """
     if isinstance(error, _HERE_ONLY):
         return Verdict.ELSEWHERE
