@@ -180,7 +180,7 @@ class Attempt:
         for name in _TAKEN:
             setattr(own, name, getattr(inner, name))
         own.tries = chain.tries
-        own.fallback = chain.target != chain.first
+        own.fallback = own.fallback or chain.target != chain.first
         if self._hedge is not None and self._hedge.won:
             own.why, own.fallback = f"hedge: {chain.target} was slow", True
         if inner.cache == "hit":

@@ -101,7 +101,7 @@ class Route:
         meta = Meta()
         if self.settings.log_features and self.judge is not None:
             meta.features = self.judge.logged(request)
-        meta.route, meta.why, meta.degraded = self.name, way.why, way.degraded
+        meta.route, meta.why, meta.degraded, meta.fallback = self.name, way.why, way.degraded, way.second
         return meta
 
     def refused(self, now: float) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import msgspec
 
@@ -25,12 +25,13 @@ that is kept busy for so many seconds."""
 @dataclass(frozen=True, slots=True)
 class Way:
     """Who is asked, in order; `why` the first. `degraded`: the step of the ladder that holds, "" for a full answer.
-    `probes`: the first was left out, and may still not answer."""
+    `probes`: the first was left out, and may still not answer; `second`: it stands in for one that is out."""
 
     targets: tuple[str, ...]
     why: str
     degraded: str = ""
     probes: bool = False
+    second: bool = False
 
 
 class Ways:
@@ -57,14 +58,25 @@ class Ways:
                 raise
             return Way(fallback, "no model is under the ceilings")
         wanted, missed = wished(allowed, signals)
+        way = self._chosen(wanted, signals, now, rng)
+        rest = [candidate.name for candidate in allowed if candidate.name not in way.targets]
+        why = f"{way.why}; none {missed}" if missed else way.why
+        return replace(way, targets=(*way.targets, *fallback, *rest), why=why)
+
+    def _chosen(self, wanted: Sequence[Candidate], signals: Signals, now: float, rng: random.Random) -> Way:
+        """What the policy says of these."""
         if (tried := self._tried(wanted, signals, now, rng)) is not None:
-            order, why, probes = tried.order, f"tries whether {tried.order[0].name} is back", True
-        else:
-            decision = self._policy.choose(signals, awake(wanted), rng)
-            order, why, probes = decision.order, decision.why, False
-        first = [candidate.name for candidate in order]
-        rest = [candidate.name for candidate in allowed if candidate.name not in first]
-        return Way((*first, *fallback, *rest), f"{why}; none {missed}" if missed else why, probes=probes)
+            return Way(_names(tried), f"tries whether {tried.order[0].name} is back", probes=True)
+        decision = self._policy.choose(signals, awake(wanted), rng)
+        second = self._stands_in(wanted, signals, decision.order[0].name)
+        return Way(_names(decision), decision.why, second=second)
+
+    def _stands_in(self, wanted: Sequence[Candidate], signals: Signals, chosen: str) -> bool:
+        """Whether the policy would have put somebody else first, were all of them up."""
+        if all(_up(candidate) for candidate in wanted):
+            return False
+        back = [msgspec.structs.replace(each, ejected=False, ready=True) for each in wanted]
+        return self._policy.choose(signals, back, random.Random(0)).order[0].name != chosen
 
     def fallback(self, names: Sequence[str], signals: Signals, now: float) -> tuple[str, ...]:
         """Fallbacks or steps in order: those over a ceiling are left out, those that fail just now come last."""
@@ -124,6 +136,10 @@ class Ways:
         back = [msgspec.structs.replace(each, ejected=False) if each.name == probe else each for each in candidates]
         decision = self._policy.choose(signals, awake(back), rng)
         return decision if decision.order[0].name == probe else None
+
+
+def _names(decision: Decision) -> tuple[str, ...]:
+    return tuple(candidate.name for candidate in decision.order)
 
 
 def _up(candidate: Candidate) -> bool:

@@ -153,7 +153,8 @@ def test_an_ejected_model_is_passed_by_and_comes_back() -> None:
         assert run(ask(made))[0] == "from b"
     before = primary.asked
     for _ in range(10):
-        assert run(ask(made))[0] == "from b"
+        text, reply = run(ask(made))
+        assert (text, reply.meta.fallback, reply.meta.tries) == ("from b", True, 1)
     assert primary.asked == before
     primary.refuses = None
     made.pool.of("a").breaker.next_probe = 0.0
