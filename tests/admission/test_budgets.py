@@ -103,7 +103,7 @@ def test_what_is_under_way_counts_by_what_it_usually_costs() -> None:
     for _ in range(4):
         spend(desk, 200)
     under_way = desk.ask()
-    with pytest.raises(QuotaExceeded, match=r"0\.2 of 1 USD for this day are not spent") as refusal:
+    with pytest.raises(QuotaExceeded, match=r"0\.2 of 1 USD for this day are left") as refusal:
         desk.ask()
     assert (refusal.value.code, refusal.value.retry_after_s, refusal.value.may_retry) == ("quota_exceeded", 1, True)
     desk.end(under_way, prompt=1, answer=0)
@@ -123,6 +123,17 @@ def test_what_is_under_way_counts_before_anything_was_learned() -> None:
     for reply in under_way:
         desk.end(reply, prompt=5, answer=5)
     desk.ask(question("x" * 300, max_tokens=110))
+
+
+def test_what_is_left_goes_to_requests_that_it_pays_for() -> None:
+    desk = Desk(acme=TenantSettings(budget_per_day=1.0), expect=costs_by_size)
+    for _ in range(3):
+        desk.end(desk.ask(question("x" * 600, max_tokens=110)), prompt=200, answer=100)
+    desk.ask(question(max_tokens=1))
+    with pytest.raises(BudgetSpent, match=r"0\.1 of 1 USD .* ask for less, or wait: the next day begins") as refusal:
+        desk.ask(question("x" * 600, max_tokens=110))
+    assert refusal.value.retry_after_s == 12 * HOUR, "the end of those under way would not help"
+    desk.ask(question(max_tokens=1))
 
 
 def test_what_is_expected_follows_the_size_of_a_request_and_how_others_differed_from_their_price() -> None:
@@ -158,7 +169,7 @@ def test_a_clock_that_was_ahead_does_not_block_a_budget_until_then() -> None:
     desk.pass_time(-40 * DAY)
     spend(desk, 200)
     desk.pass_time(-0.5 * HOUR)
-    with pytest.raises(QuotaExceeded, match=r"0\.2 of 1 USD for this day are not spent"):
+    with pytest.raises(BudgetSpent, match=r"0\.2 of 1 USD for this day are left"):
         desk.ask()
     desk.pass_time(DAY)
     spend(desk, 900)

@@ -6,7 +6,7 @@ import math
 from collections.abc import Iterator, Sequence
 from typing import NamedTuple
 
-from penstock.admission.limits.budget import Budget
+from penstock.admission.limits.budget import DUST, Budget
 from penstock.admission.limits.claim import Claim, sum_of
 from penstock.admission.limits.rate import Rate
 from penstock.admission.settings import LimitSettings
@@ -27,15 +27,16 @@ class Moment(NamedTuple):
 class Short(NamedTuple):
     """Why a request may not come in now: which limit, of whom, and in how many seconds it has room again.
 
-    `never`: the request alone is larger than what the limit ever gives at once. `left`: USD that a budget still has,
-    too few for this request besides those under way; None where it is spent.
+    `never`: the request alone is larger than what the limit ever gives at once. `held`: it would come
+    in, were it not for what others that are under way are expected to cost. `left`: USD that a budget still has.
     """
 
     name: QuotaName
     whose: Allowance
     wait_s: float
     never: bool = False
-    left: float | None = None
+    held: bool = False
+    left: float = 0.0
 
 
 class Allowance:
@@ -75,7 +76,7 @@ class Allowance:
             return Short("concurrency", self, AGAIN_S, never=claim.requests > self.concurrency)
         for budget in self.budgets:
             if not budget.has(claim.cost, now.wall):
-                return short_of(budget, self, now.wall)
+                return short_of(budget, self, claim.cost, now.wall)
         worst: Short | None = None
         for name, rate, amount in self.amounts(claim):
             wait = rate.wait(amount, now.clock)
@@ -140,12 +141,12 @@ def named(budget: Budget) -> QuotaName:
     return "budget-day" if budget.period == "day" else "budget-month"
 
 
-def short_of(budget: Budget, whose: Allowance, wall: float) -> Short:
-    """Why a budget keeps a request out: until the next day or month where it is used up; else until others have ended,
-    which may have cost less than expected, or for a cheaper request."""
-    if not budget.used_up:
-        return Short(named(budget), whose, AGAIN_S, left=max(0.0, budget.limit - budget.spent))
-    return Short(named(budget), whose, max(1e-3, budget.span.end - wall))
+def short_of(budget: Budget, whose: Allowance, cost: float, wall: float) -> Short:
+    """Why a budget keeps out a request that is expected to cost so much: until those under way have ended, which may
+    turn out cheaper, where that could help; else until the next day or month."""
+    left = 0.0 if budget.used_up else max(0.0, budget.limit - budget.spent)
+    held = left > 0 and (cost <= left + DUST or budget.spent <= DUST)
+    return Short(named(budget), whose, AGAIN_S if held else max(1e-3, budget.span.end - wall), held=held, left=left)
 
 
 def fitted(claims: Sequence[Claim], allowances: Sequence[Allowance]) -> list[Claim]:

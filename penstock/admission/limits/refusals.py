@@ -15,7 +15,7 @@ def refusal(short: Short, claim: Claim, quotas: tuple[Quota, ...]) -> PenstockEr
     if short.never and short.name != "cost":
         return _too_large(short, claim)
     wait_s = float(math.ceil(short.wait_s))
-    kind = BudgetSpent if short.name.startswith("budget") and short.left is None else QuotaExceeded
+    kind = BudgetSpent if short.name.startswith("budget") and not short.held else QuotaExceeded
     error = kind(_says(short, claim, wait_s), retry_after_s=wait_s)
     error.quotas = quotas
     return error
@@ -40,13 +40,13 @@ def _of_budget(short: Short, claim: Claim, wait_s: float) -> str:
     day = short.name == "budget-day"
     limit = settings.budget_per_day if day else settings.budget_per_month
     period = "day" if day else "month"
-    if short.left is None:
-        begins = f"the next {period} begins in {_duration(wait_s)}"
+    begins = f"the next {period} begins in {_duration(wait_s)}"
+    if not short.left:
         return f"{whose}: the budget of {limit:g} USD for this {period} is used up; {begins}"
-    return (
-        f"{whose}: {short.left:.3g} of {limit:g} USD for this {period} are not spent, which may not pay for this "
-        f"request (about {claim.cost:.3g} USD) besides those under way; wait until these have ended, or ask for less"
-    )
+    left = f"{whose}: {short.left:.3g} of {limit:g} USD for this {period} are left, and this request may cost"
+    if short.held:
+        return f"{left} {claim.cost:.3g} besides those under way; wait until these have ended, or ask for less"
+    return f"{left} {claim.cost:.3g}; ask for less, or wait: {begins}"
 
 
 def _too_large(short: Short, claim: Claim) -> TooLarge:

@@ -98,9 +98,9 @@ class SharedLimits:
         except BaseException:
             told.add_done_callback(partial(self._give_back, rates))
             raise
-        return AWAY if answer is None else self._verdict(answer, rates, purses)
+        return AWAY if answer is None else self._verdict(answer, rates, purses, claim)
 
-    def _verdict(self, answer: Sequence[Any], rates: Sequence[Taken], purses: Sequence[Purse]) -> Verdict:
+    def _verdict(self, answer: Sequence[Any], rates: Sequence[Taken], purses: Sequence[Purse], claim: Claim) -> Verdict:
         number, wait_s, found = int(answer[0]), float(answer[1]), [float(word) for word in answer[2:]]
         now = self._clock()
         for taken, ahead in zip(rates, found[: len(rates)], strict=True):
@@ -112,7 +112,7 @@ class SharedLimits:
             return LET_IN
         if number > len(rates):
             purse = purses[number - len(rates) - 1]
-            return Verdict(True, short_of(purse.budget, purse.whose, self._wall()))
+            return Verdict(True, short_of(purse.budget, purse.whose, claim.cost, self._wall()))
         taken = rates[number - 1]
         never = taken.amount > taken.rate.at_once + 1e-6
         return Verdict(True, Short(taken.name, taken.whose, wait_s, never))
