@@ -41,16 +41,16 @@ def of_ledger(database: Database, route: str, model: str, since: float) -> list[
     logged. `since`: Unix time. What another version of Penstock logged is left out."""
     if database.empty:
         return []
-    from sqlalchemy import and_, func, select
+    from sqlalchemy import func, select
 
     from penstock.storage.tables import feedback, requests
+    from penstock.telemetry.ledger.latest import latest, same
 
-    same = and_(feedback.c.request == requests.c.id, feedback.c.tenant == requests.c.tenant)
     query = (
         select(requests.c.features, func.avg(feedback.c.score))
-        .select_from(requests.join(feedback, same))
+        .select_from(requests.join(feedback, same()))
         .where(requests.c.route == route, requests.c.model == model.partition("@")[0])
-        .where(requests.c.features != "", requests.c.at >= since)
+        .where(requests.c.features != "", requests.c.at >= since, latest())
         .group_by(requests.c.number, requests.c.features)
     )
     with database.reading() as connection:
