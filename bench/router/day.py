@@ -124,7 +124,11 @@ def configuration(folder: Path, cheap: str, dear: str, model: Path | None) -> di
         "models": {"small": {"source": f"{cheap}#mixtral-8x7b"}, "premium": {"source": f"{dear}#gpt-4-1106-preview"}},
         "routes": routes,
         "prices": PRICES,
-        "state": {"url": f"sqlite:///{folder / 'day.db'}", "rows_per_minute": 10_000_000},
+        "state": {
+            "url": f"sqlite:///{folder / 'day.db'}",
+            "rows_per_minute": 10_000_000,
+            "feedback_per_minute": 1_000_000,
+        },
     }
 
 
