@@ -34,9 +34,14 @@ class Foreign(TypeDecorator[str]):
 
     def process_bind_param(self, value: str | None, dialect: Any) -> str | None:
         """The text as it is kept."""
-        if value is None or (value.isascii() and "\0" not in value and len(value) <= LONG and "pst-" not in value):
-            return value
-        return masked(value)[:LONG].replace("\0", "").encode("utf-8", "replace").decode()
+        return None if value is None else cleaned(value)
+
+
+def cleaned(value: str) -> str:
+    """A text from outside as it is kept."""
+    if value.isascii() and "\0" not in value and len(value) <= LONG and "pst-" not in value:
+        return value
+    return masked(value)[:LONG].replace("\0", "").encode("utf-8", "replace").decode()
 
 
 _Number = BigInteger().with_variant(Integer, "sqlite")

@@ -5,15 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, select
+from sqlalchemy import Connection, bindparam, delete, insert, select
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
 
 from penstock.core.errors import Unavailable
 from penstock.storage.database import Database
-from penstock.storage.tables import feedback, requests
+from penstock.storage.tables import cleaned, feedback, requests
 from penstock.telemetry.logs import logger
 
 Row = Mapping[str, Any]
+_WHICH = ("request", "tenant", "source")
+_OLDER = delete(feedback).where(*(feedback.c[name] == bindparam(f"its_{name}") for name in _WHICH))
+"""The newest score of a request, tenant and source is the one that counts."""
 log = logger("telemetry")
 
 
@@ -39,18 +42,17 @@ def _write(database: Database, rows: Sequence[Row], scores: Sequence[Row]) -> No
 def _insert(connection: Connection, rows: Sequence[Row], scores: Sequence[Row]) -> None:
     if rows:
         connection.execute(insert(requests), rows)
-    for score in scores:
-        _score(connection, score)
+    if scores and (known := _of_rows(connection, scores)):
+        connection.execute(_OLDER, [{f"its_{name}": score[name] for name in _WHICH} for score in known])
+        connection.execute(insert(feedback), known)
 
 
-def _score(connection: Connection, score: Row) -> None:
-    """The newest score of a request, tenant and source is the one that counts."""
-    asked = select(requests.c.number).where(requests.c.id == score["request"], requests.c.tenant == score["tenant"])
-    if connection.scalar(asked.limit(1)) is None:
-        return
-    same = [feedback.c[name] == score[name] for name in ("request", "tenant", "source")]
-    connection.execute(delete(feedback).where(*same))
-    connection.execute(insert(feedback), score)
+def _of_rows(connection: Connection, scores: Sequence[Row]) -> list[Row]:
+    """Those of requests that have a row."""
+    asked = {cleaned(score["request"]) for score in scores}
+    found = connection.execute(select(requests.c.id, requests.c.tenant).where(requests.c.id.in_(asked)).distinct())
+    rows = {(row.id, row.tenant) for row in found}
+    return [score for score in scores if (cleaned(score["request"]), score["tenant"]) in rows]
 
 
 def _one_by_one(database: Database, rows: Sequence[Row], scores: Sequence[Row]) -> None:
