@@ -29,7 +29,7 @@ SCORE_AFTER_S = 2.0
 """How long feedback waits for the row of its request, which another server may be about to write."""
 GATHER_S = 0.5
 """Entries are gathered for so long before they are written."""
-CHUNK, ROWS, BREATH_S = 64, 100, 0.001
+CHUNK, ROWS, BREATH_S = 256, 100, 0.001
 """Entries that the thread looks at, rows that it writes, and how long it then leaves the interpreter to the loop."""
 AWAY_S = (1.0, 30.0)
 """The first and the longest pause before a database that does not answer is asked again."""
@@ -149,10 +149,14 @@ class LedgerWriter:
             self._away(error)
 
     def _drain(self, *, last: bool) -> None:
-        """Looks through what was recorded, a little at a time: the loop must never wait for this thread."""
+        """Looks through what was recorded so far, a little at a time: the loop must never wait for this thread. What
+        comes meanwhile waits for the next round, or under load nothing would ever be written."""
         queue = self._queue
-        while queue:
-            self._pending.add([queue.popleft() for _ in range(min(CHUNK, len(queue)))])
+        left = len(queue)
+        while left:
+            count = min(CHUNK, left)
+            self._pending.add([queue.popleft() for _ in range(count)])
+            left -= count
             if not last:
                 time.sleep(BREATH_S)
         ripe = math.inf if last else time.monotonic() - SCORE_AFTER_S

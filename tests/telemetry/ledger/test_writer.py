@@ -7,6 +7,7 @@ import subprocess
 import sys
 import threading
 import time
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -45,6 +46,37 @@ def test_rows_come_while_the_server_runs(database: Database) -> None:
 
     asyncio.run(serve())
     assert kept(database, "SELECT count(*) FROM penstock_requests") == [(2,)]
+
+
+def test_rows_and_scores_come_while_the_load_never_pauses(tmp_path: Path) -> None:
+    database = Database(f"sqlite:///{tmp_path}/penstock.db")
+
+    async def serve() -> None:
+        writer, over = LedgerWriter(database, StateSettings()), threading.Event()
+
+        def load() -> None:
+            while not over.is_set():
+                for _ in range(200):
+                    writer.record(prediction())
+                time.sleep(0.0001)
+
+        thread = threading.Thread(target=load)
+        writer.record(entry("scored"))
+        writer.feedback(Feedback("scored", "acme", NOW, 1.0))
+        thread.start()
+        try:
+            for _ in range(600):
+                await asyncio.sleep(0.05)
+                if not database.empty and kept(database, "SELECT count(*) FROM penstock_feedback") == [(1,)]:
+                    break
+        finally:
+            over.set()
+            thread.join()
+        assert writer.written > 0
+        assert kept(database, "SELECT count(*) FROM penstock_feedback") == [(1,)]
+        await writer.stop()
+
+    asyncio.run(serve())
 
 
 def test_ids_that_clients_choose_may_repeat(keep: Keep, database: Database) -> None:
