@@ -80,6 +80,13 @@ class Meta:
         self.cost: float | None = None
         self.quotas: tuple[Quota, ...] = ()
 
+    def answered_by(self, other: Meta) -> None:
+        """Takes over who answered, and what that took; not what is known of the way there."""
+        self.model, self.version, self.usage = other.model, other.version, other.usage
+        self.queue_s, self.batch_s, self.compute_s = other.queue_s, other.batch_s, other.compute_s
+        self.first_s, self.total_s, self.busy_s = other.first_s, other.total_s, other.busy_s
+        self.batch_rows, self.cached_rows = other.batch_rows, other.cached_rows
+
 
 class Reply:
     """The answer to one request. It ends exactly once: with tensors, with an error, or closed.
@@ -140,6 +147,13 @@ class Reply:
             self._notify()
             if len(events) > UNREAD and self._events is events:
                 self.abandon(SlowClient("the answer was not read as fast as it was written"))
+
+    def hold(self, more: Iterable[object]) -> None:
+        """The same for events that the end follows at once: it tells of them."""
+        if self.outcome is None:
+            if self._events is None:
+                self._events = deque()
+            self._events.extend(more)
 
     def close(self) -> None:
         """Gives the answer up: frees its place in the queue or batch. Does nothing after the end."""

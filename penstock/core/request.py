@@ -42,8 +42,8 @@ class Request:
     decides). `outputs` are the wanted output names in order (None: all). `deadline` is a moment on
     the server's clock. `priority` 0 is the most urgent. `tenant`: who pays, for fair shares and limits; `principal`:
     the key's owner and what the key allows; `weight`: its share where tenants wait in one line, against 1 of others.
-    `hints` are wishes that policies may read. `whole`: the answer goes out in one piece, so nothing of it has reached
-    the caller before its end.
+    `hints` are wishes that policies may read. `whole`: the answer is wanted in one piece, so nothing of it reaches the
+    caller before its end.
     """
 
     id: str
@@ -59,7 +59,7 @@ class Request:
     weight: float = 1.0
     whole: bool = False
 
-    def to(self, model: str, version: str | None, deadline: Deadline) -> Request:
+    def to(self, model: str, version: str | None, deadline: Deadline, *, whole: bool) -> Request:
         """The same, for another model; `dataclasses.replace` would take four times as long."""
         return Request(
             self.id,
@@ -73,7 +73,7 @@ class Request:
             self.hints,
             self.principal,
             self.weight,
-            self.whole,
+            whole,
         )
 
 

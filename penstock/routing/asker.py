@@ -14,9 +14,10 @@ from penstock.routing.watched import Asked, Watched
 
 
 class Asker:
-    """Called with a target's name. `stale` gives an answer that is older than it should be, or nothing."""
+    """Called with a target's name. `whole`: it may answer in one piece; `stale` gives an answer that is older than it
+    should be, or nothing."""
 
-    __slots__ = ("_clock", "_deadline", "_handler", "_request", "_route", "_stale", "_watched")
+    __slots__ = ("_clock", "_deadline", "_handler", "_request", "_route", "_stale", "_watched", "_whole")
 
     def __init__(
         self,
@@ -26,6 +27,8 @@ class Asker:
         pool: Pool,
         clock: Clock,
         deadline: Deadline,
+        *,
+        whole: bool,
         stale: Asked | None = None,
     ):
         self._route = route
@@ -34,6 +37,7 @@ class Asker:
         self._clock = clock
         self._deadline = deadline
         self._stale = stale
+        self._whole = whole
         self._watched = Watched(self._model, pool, clock)
 
     async def __call__(self, target: str) -> Reply:
@@ -48,7 +52,7 @@ class Asker:
 
     async def _model(self, target: str) -> Reply:
         model, _, version = target.partition("@")
-        return await self._handler(self._request.to(model, version or None, self._deadline))
+        return await self._handler(self._request.to(model, version or None, self._deadline, whole=self._whole))
 
     async def _special(self, target: str) -> Reply:
         if target == "rule" and self._route.rule is not None:

@@ -144,6 +144,12 @@ class Attempt:
             self._heard.extend(events)
         self.reply.emit_all(events)
 
+    def _hold(self, events: list[Any]) -> None:
+        """The same for the last ones."""
+        if self._heard is not None:
+            self._heard.extend(events)
+        self.reply.hold(events)
+
     def _begin(self, inner: Reply) -> None:
         self._began = True
         self._rest()
@@ -154,7 +160,7 @@ class Attempt:
         self._rest()
         self._adopt(inner.meta)
         if not isinstance(outcome, PenstockError):
-            self._say(merged(self._kept or []))
+            self._hold(merged(self._kept or []))
         if self._began or not isinstance(outcome, PenstockError):
             self._end(outcome)
             return
@@ -177,8 +183,7 @@ class Attempt:
     def _adopt(self, inner: Meta) -> None:
         """The model that answers, and its times, with what the route knows."""
         own, chain = self.reply.meta, self._chain
-        for name in _TAKEN:
-            setattr(own, name, getattr(inner, name))
+        own.answered_by(inner)
         own.tries = chain.tries
         own.fallback = own.fallback or chain.target != chain.first
         if self._hedge is not None and self._hedge.won:
@@ -215,7 +220,3 @@ class Attempt:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-
-
-_OWN = frozenset(("age_s", "cache", "cost", "degraded", "fallback", "features", "quotas", "route", "tries", "why"))
-_TAKEN = tuple(name for name in Meta.__slots__ if name not in _OWN)

@@ -29,7 +29,8 @@ class Names:
         """Passes the request on under the model's own name and version; who asked goes on to know it by the name that
         was asked for."""
         if request.model in self._aliases or "@" in request.model:
-            request = request.to(*self.resolve(request.model, request.version), request.deadline)
+            model, version = self.resolve(request.model, request.version)
+            request = request.to(model, version, request.deadline, whole=request.whole)
         return await self._handler(request)
 
     def resolve(self, name: str, version: str | None) -> tuple[str, str | None]:

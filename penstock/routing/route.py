@@ -10,12 +10,14 @@ from penstock.core.reply import Meta
 from penstock.core.request import Request
 from penstock.routing.failure.ladder import Ladder
 from penstock.routing.judge import Judge
+from penstock.routing.policies.choice import FOR_SESSIONS
 from penstock.routing.policies.contract import Signals
 from penstock.routing.pool import Pool
 from penstock.routing.responses.responses import Responses
 from penstock.routing.rules import Rule
 from penstock.routing.settings import RouteSettings, TargetSettings
 from penstock.routing.shadow import Shadow
+from penstock.routing.signals import NOWHERE, Session, session_of
 from penstock.routing.ways import Expect, Way, Ways
 
 VERY_LONG_S = 86_400.0
@@ -55,11 +57,16 @@ class Route:
         self.ladder = None if settings.ladder is None else Ladder(settings.ladder)
         self.ways = Ways(name, settings, models, pool, expect)
         self._pool = pool
+        self._has_sessions = settings.policy in FOR_SESSIONS
 
     @property
     def targets(self) -> dict[str, TargetSettings]:
         """The models that the policy chooses from."""
         return self.ways.targets
+
+    def session(self, request: Request) -> Session:
+        """The conversation that a request belongs to, where the policy minds."""
+        return session_of(request) if self._has_sessions else NOWHERE
 
     def way(self, signals: Signals, now: float, rng: random.Random) -> Way:
         """Who is asked. Raises `BadInput` for a pin that is none of the route's, and what a ceiling that leaves nobody
@@ -75,6 +82,12 @@ class Route:
         """When the whole chain has to be over."""
         limit = self.settings.timeout_ms
         return asked if limit is None else min(asked, now + limit / 1000)
+
+    def listens(self, way: Way, deadline: Deadline) -> bool:
+        """Whether anybody else is asked when a target is silent: it then has to answer piece by piece."""
+        settings = self.settings
+        timed = settings.patience_ms is not None or settings.hedge_ms is not None or deadline != NEVER
+        return (timed or way.probes) and len(way.targets) > 1
 
     def patience_s(self, target: str, way: Way, deadline: Deadline, now: float) -> float | None:
         """How long a target may be silent while others are left: as the settings say; less where it is tried after

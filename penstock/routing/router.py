@@ -18,7 +18,7 @@ from penstock.routing.failure.chain import Chain
 from penstock.routing.pool import Pool
 from penstock.routing.responses.responses import Responses
 from penstock.routing.route import Route
-from penstock.routing.signals import UNJUDGED, Sessions, session_of, signals_of
+from penstock.routing.signals import UNJUDGED, Session, Sessions, signals_of
 from penstock.routing.watched import Asked
 
 
@@ -54,7 +54,7 @@ class Router:
         return await (self._handler(request) if route is None else self._routed(route, request))
 
     async def _kept_or_routed(self, route: Route, responses: Responses, request: Request) -> Reply:
-        session, now = session_of(request), self._clock()
+        session, now = route.session(request), self._clock()
         floor = self.sessions.floor(session, now, route.settings.sticky_s)
         reply = await responses.answer(request, partial(self._routed, route), floor)
         if reply.meta.cache == "hit":
@@ -70,7 +70,7 @@ class Router:
     async def _routed(self, route: Route, request: Request) -> Reply:
         judged = UNJUDGED if route.judge is None else await route.judge(request)
         now, settings = self._clock(), route.settings
-        session = session_of(request)
+        session = route.session(request)
         floor = self.sessions.floor(session, now, settings.sticky_s)
         way = route.way(signals_of(request, settings, judged, session, floor), now, self._rng)
         deadline = route.deadline(request.deadline, now)
@@ -78,10 +78,19 @@ class Router:
         attempt = self._attempt(
             request.id,
             Chain(way.targets, self.budget, deadline=deadline, rng=self._rng),
-            Asker(route, request, self._handler, self.pool, self._clock, deadline, _stale(route, request, floor)),
+            Asker(
+                route,
+                request,
+                self._handler,
+                self.pool,
+                self._clock,
+                deadline,
+                whole=request.whole and not route.listens(way, deadline),
+                stale=_stale(route, request, floor),
+            ),
             self._clock,
             route.meta(way, request),
-            partial(self._ended, route, request, heard),
+            partial(self._ended, route, request, session, heard),
             patience=lambda target: route.patience_s(target, way, deadline, self._clock()),
             hedge_s=None if settings.hedge_ms is None else settings.hedge_ms / 1000,
             heard=heard,
@@ -98,13 +107,21 @@ class Router:
             raise
         return attempt.reply
 
-    def _ended(self, route: Route, request: Request, heard: list[Any] | None, reply: Reply, outcome: Outcome) -> None:
+    def _ended(
+        self,
+        route: Route,
+        request: Request,
+        session: Session,
+        heard: list[Any] | None,
+        reply: Reply,
+        outcome: Outcome,
+    ) -> None:
         """A routed request's only end."""
         self.budget.active -= 1
         now, meta = self._clock(), reply.meta
         route.ended(meta, now)
-        if not isinstance(outcome, PenstockError):
-            self.sessions.reached(session_of(request), route.quality(meta), now)
+        if session.key and not isinstance(outcome, PenstockError):
+            self.sessions.reached(session, route.quality(meta), now)
         if heard is not None and route.shadow is not None:
             route.shadow.compare(request, meta, heard, outcome)
 

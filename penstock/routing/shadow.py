@@ -80,6 +80,7 @@ class Shadow:
             priority=LAST,
             deadline=began + PATIENCE_S,
             hints=None,
+            whole=True,
         )
         try:
             reply = await self._handler(asked)

@@ -122,7 +122,7 @@ class Sessions:
     def floor(self, session: Session, now: float, sticky_s: float) -> float:
         """The least quality for a session's next answer; 0 for one that is new, or was silent for `sticky_s`: what it
         had reached is forgotten then."""
-        found = self._floors.get(session.key)
+        found = self._floors.get(session.key) if session.key else None
         if found is None:
             return 0.0
         if now - found[1] > sticky_s:

@@ -24,6 +24,7 @@ class RouteView:
     def __init__(self, name: str, settings: RouteSettings, models: Models):
         self._settings = settings
         self._models = models
+        self._targets = [_named(each) for each in (*settings.models, *settings.fallback) if each not in SPECIAL]
         self._answers_itself = "rule" in settings.fallback
         self._known: tuple[list[Signature], Signature] | None = None
         details = {"models": list(settings.models), "policy": settings.policy}
@@ -35,11 +36,7 @@ class RouteView:
         signatures = [view.signature for view in self.views() if view.signature is not None]
         if not signatures:
             return None
-        if (
-            self._known is not None
-            and all(map(is_, self._known[0], signatures))
-            and len(signatures) == len(self._known[0])
-        ):
+        if self._known is not None and _same(self._known[0], signatures):
             return self._known[1]
         signature = _joined(signatures)
         self._known = (signatures, signature)
@@ -76,15 +73,17 @@ class RouteView:
     def views(self) -> list[ModelView]:
         """The models behind it, fallbacks last."""
         found = []
-        for target in (*self._settings.models, *self._settings.fallback):
-            if target in SPECIAL:
-                continue
-            name, _, version = target.partition("@")
+        for name, version in self._targets:
             try:
-                found.append(self._models.find(name, version or None))
+                found.append(self._models.find(name, version))
             except UnknownModel:
                 continue
         return found
+
+
+def _named(target: str) -> tuple[str, str | None]:
+    name, _, version = target.partition("@")
+    return name, version or None
 
 
 def _same(known: Sequence[Signature], signatures: Sequence[Signature]) -> bool:

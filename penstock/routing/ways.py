@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import msgspec
 
@@ -12,7 +12,7 @@ from penstock.core.errors import BadInput, PenstockError, UnknownModel
 from penstock.core.model import Models, State
 from penstock.routing.ceilings import awake, wished, within
 from penstock.routing.failure.chain import SPECIAL
-from penstock.routing.policies.choice import policy_of
+from penstock.routing.policies.choice import BY_COST, policy_of
 from penstock.routing.policies.contract import Candidate, Decision, Signals
 from penstock.routing.pool import Pool
 from penstock.routing.settings import CeilingSettings, RouteSettings, TargetSettings
@@ -22,7 +22,7 @@ Expect = Callable[[str, Signals, float], float]
 that is kept busy for so many seconds."""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Way:
     """Who is asked, in order; `why` the first. `degraded`: the step of the ladder that holds, "" for a full answer.
     `probes`: the first was left out, and may still not answer; `second`: it stands in for one that is out."""
@@ -45,6 +45,7 @@ class Ways:
         self._pool = pool
         self._expect = expect
         self._policy = policy_of(settings)
+        self._by_cost = settings.policy in BY_COST or settings.ceilings.cost is not None
 
     def find(self, signals: Signals, now: float, rng: random.Random) -> Way:
         """Raises `BadInput` for a pin that is none of the route's, and what a ceiling that leaves nobody has to say."""
@@ -60,8 +61,10 @@ class Ways:
         wanted, missed = wished(allowed, signals)
         way = self._chosen(wanted, signals, now, rng)
         rest = [candidate.name for candidate in allowed if candidate.name not in way.targets]
-        why = f"{way.why}; none {missed}" if missed else way.why
-        return replace(way, targets=(*way.targets, *fallback, *rest), why=why)
+        way.targets = (*way.targets, *fallback, *rest)
+        if missed:
+            way.why = f"{way.why}; none {missed}"
+        return way
 
     def _chosen(self, wanted: Sequence[Candidate], signals: Signals, now: float, rng: random.Random) -> Way:
         """What the policy says of these."""
@@ -73,13 +76,15 @@ class Ways:
 
     def _stands_in(self, wanted: Sequence[Candidate], signals: Signals, chosen: str) -> bool:
         """Whether the policy would have put somebody else first, were all of them up."""
-        if all(_up(candidate) for candidate in wanted):
+        if all(each.ready and not each.ejected for each in wanted):
             return False
         back = [msgspec.structs.replace(each, ejected=False, ready=True) for each in wanted]
         return self._policy.choose(signals, back, random.Random(0)).order[0].name != chosen
 
     def fallback(self, names: Sequence[str], signals: Signals, now: float) -> tuple[str, ...]:
         """Fallbacks or steps in order: those over a ceiling are left out, those that fail just now come last."""
+        if not names:
+            return ()
         special = [name for name in names if name in SPECIAL]
         found = {name: self.candidate(name, signals, now) for name in names if name not in SPECIAL}
         try:
@@ -90,14 +95,14 @@ class Ways:
         return (*up, *(name for name in names if name in kept and not _up(found[name])))
 
     def candidate(self, name: str, signals: Signals, now: float) -> Candidate:
-        """A model as it stands now."""
+        """A model as it stands now; what it costs only where that is looked at."""
         settings, member = self.targets.get(name) or TargetSettings(), self._pool.of(name)
         state, busy, context = self._present(name)
         return Candidate(
             name,
             weight=settings.weight,
             quality=settings.quality or 0.0,
-            cost=self._expect(name, signals, member.busy_s),
+            cost=self._expect(name, signals, member.busy_s) if self._by_cost or signals.budget is not None else 0.0,
             latency_s=member.latency_s(now),
             busy=busy,
             context=context,
@@ -130,8 +135,11 @@ class Ways:
     ) -> Decision | None:
         """The decision with a model in it that is left out and may be tried, where it would be the first: a try is for
         requests that the model would get."""
+        out = [each.name for each in candidates if each.ejected]
+        if not out:
+            return None
         probe = next((each.name for each in candidates if self._pool.of(each.name).breaker.may_probe(now)), None)
-        if probe is None or not any(each.name == probe and each.ejected for each in candidates):
+        if probe not in out:
             return None
         back = [msgspec.structs.replace(each, ejected=False) if each.name == probe else each for each in candidates]
         decision = self._policy.choose(signals, awake(back), rng)

@@ -183,9 +183,16 @@ def _listen(client: openai.OpenAI, texts: list[str]) -> None:
         texts += [choice.delta.content or "" for choice in chunk.choices]
 
 
+@pytest.mark.parametrize("stream", [True, False])
 @pytest.mark.parametrize("parts", [1, 2, 3])
 def test_a_stream_that_breaks_before_its_first_word_is_begun_again_elsewhere(
-    house: House, client: openai.OpenAI, parts: int
+    house: House, client: openai.OpenAI, parts: int, stream: bool
 ) -> None:
-    house.claude.plan = cut(parts)
-    assert answered_by(client) == ("gem@1", "You said: How are you?")
+    house.claude.plan, before = cut(parts), len(house.gem.calls)
+    texts: list[str] = []
+    if stream:
+        _listen(client, texts)
+    else:
+        texts.append(answered_by(client)[1])
+    assert "".join(texts) == "You said: How are you?"
+    assert len(house.gem.calls) == before + 1

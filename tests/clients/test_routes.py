@@ -102,7 +102,7 @@ def test_the_openai_client_hears_of_a_break_in_the_middle(house: House) -> None:
 
 
 def test_a_whole_answer_survives_a_break_in_the_middle(house: House) -> None:
-    house.first.script(plans.cut(after=4))
+    house.first.script(plans.cut(after=3))
     answer = house.openai.chat.completions.with_raw_response.create(
         model="gpt-4o", messages=[{"role": "user", "content": TEXT}]
     )

@@ -105,7 +105,7 @@ def test_before_the_first_word_there_is_a_status(
 ) -> None:
     house.first.script(plan)
     began = time.monotonic()
-    answer = house.ask(stream=stream)
+    answer = house.ask(stream=stream, max_tokens=10)
     refused(answer, status)
     assert answer.json()["error"]["code"] == code
     assert SECRET.encode() not in answer.body
@@ -206,7 +206,7 @@ def test_a_flood_is_bounded(house: House) -> None:
     """A provider that never stops: the answer ends with an error, and memory comes back."""
     before = house.server.memory()
     house.first.script(Plan(body=b"data: " + b"x" * 40_000_000, content_type="text/event-stream"))
-    answer = house.ask()
+    answer = house.ask(stream=True)
     assert answer.status == 502
     assert answer.json()["error"]["message"].startswith("an event of the provider's stream is longer")
     house.well()

@@ -23,6 +23,7 @@ SECRET = "sk-very-secret-0123456789"
 EJECT_S = 1.0
 ROUTES: dict[str, Any] = {
     "assistant": {"models": ["first", "second"], "timeout_ms": 5000},
+    "plain": {"models": ["first", "second"]},
     "alone": {"models": ["first"], "timeout_ms": 3000},
     "patient": {"models": ["first", "second"], "patience_ms": 200},
     "calm": {"models": ["first", "second"], "patience_ms": 1000},
@@ -204,6 +205,16 @@ def test_patience_and_hedges_ask_the_next(house: House) -> None:
     assert house.model("patient") == "second@1"
     house.first.plan = plans.slow(1.2)
     assert house.model("hedged") == "second@1"
+
+
+@pytest.mark.parametrize(
+    ("route", "streamed"),
+    [("plain", False), ("alone", False), ("patient", True), ("hedged", True), ("assistant", True)],
+)
+def test_who_listens_for_silence_asks_piece_by_piece(house: House, route: str, streamed: bool) -> None:
+    """Also for a whole answer: where a route has somebody else to ask, and a time after which it would."""
+    assert house.ask(route).status == 200
+    assert house.first.calls[-1].json.get("stream", False) is streamed
 
 
 def test_an_older_answer_then_a_rule(house: House) -> None:

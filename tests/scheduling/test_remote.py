@@ -113,6 +113,36 @@ def test_a_provider_that_answers_whole(fake: FakeOpenAI, stream: bool) -> None:
     asyncio.run(ask())
 
 
+@pytest.mark.parametrize(
+    ("stream", "whole", "streamed"),
+    [(None, True, False), (None, False, True), (True, True, True), (False, False, False)],
+)
+def test_answers_are_asked_for_as_they_are_wanted(
+    fake: FakeOpenAI, stream: bool | None, whole: bool, streamed: bool
+) -> None:
+    async def ask() -> None:
+        async with served(fake, stream=stream) as fleet:
+            assert await said(fleet, whole=whole) == ANSWER
+            assert fake.calls[-1].json.get("stream", False) is streamed
+
+    asyncio.run(ask())
+
+
+def test_a_whole_answer_has_the_time_to_be_written(fake: FakeOpenAI) -> None:
+    """25 tokens a second, after the time for the first."""
+    short, long = (msgspec.structs.replace(HI, sampling=Sampling(max_tokens=tokens)) for tokens in (5, 50))
+
+    async def ask() -> None:
+        async with served(fake, first_byte_timeout_ms=100, idle_timeout_ms=100) as fleet:
+            fake.plan = plans.slow(0.8)
+            assert await said(fleet, long, whole=True) == ANSWER
+            for generation, whole in ((short, True), (long, False)):
+                with pytest.raises(ProviderSilent):
+                    await said(fleet, generation, whole=whole)
+
+    asyncio.run(ask())
+
+
 def test_the_clouds_through_the_same_door(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)

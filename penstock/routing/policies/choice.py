@@ -7,6 +7,11 @@ from penstock.routing.policies.goals import Complexity, Cost, Latency
 from penstock.routing.policies.plain import First, LeastBusy, Weighted
 from penstock.routing.settings import RouteSettings
 
+FOR_SESSIONS = ("weighted", "cost", "complexity")
+"""Policies that treat the requests of one session alike."""
+BY_COST = ("latency", "cost", "complexity")
+"""Policies that look at what answers will probably cost."""
+
 
 def policy_of(settings: RouteSettings, threshold: float = 0.5) -> Policy:
     """The policy. `threshold`: the least probability that the small model suffices, for the policy complexity."""

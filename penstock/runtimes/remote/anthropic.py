@@ -63,7 +63,7 @@ class Anthropic:
         if generation.count_only:
             return self._call(f"{url}/count_tokens", encoded(prompt, {}), model, streamed=False)
         body = prompt | self._settings(generation, model)
-        return self._call(url, encoded(body, model.extra), model, streamed=model.stream)
+        return self._call(url, encoded(body, model.extra), model, streamed=model.streams)
 
     def reader(self, generation: Generation) -> AnthropicReader:
         """What reads the reply to it."""
@@ -104,7 +104,7 @@ class Anthropic:
         sampling = generation.sampling
         settings = {
             "max_tokens": sampling.max_tokens or model.max_tokens,
-            "stream": model.stream or None,
+            "stream": model.streams or None,
             "stop_sequences": list(sampling.stop) or None,
         }
         return short(settings | _sampling(generation, model))

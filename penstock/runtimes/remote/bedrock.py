@@ -60,8 +60,8 @@ class Bedrock:
         if generation.count_only:
             return _call(_counting(model), "count-tokens", encoded({"input": {"converse": prompt}}, {}))
         body = prompt | _settings(generation, model)
-        verb = "converse-stream" if model.stream else "converse"
-        return _call(model, verb, encoded(body, model.extra), streamed=model.stream)
+        verb = "converse-stream" if model.streams else "converse"
+        return _call(model, verb, encoded(body, model.extra), streamed=model.streams)
 
     def reader(self, generation: Generation) -> BedrockReader:
         """What reads the reply to it."""

@@ -98,12 +98,14 @@ class Client:
 
     # --- calls
 
-    async def ask(self, call: HttpCall, until: Deadline, take: Take) -> None:
-        """Hands the messages of the reply on as they come. Raises `ProviderFailed` and its kin, and `DeadlineExceeded`;
-        what providers say may repeat secrets: see `hide`."""
+    async def ask(self, call: HttpCall, until: Deadline, take: Take, writing_s: float = 0.0) -> None:
+        """Hands the messages of the reply on as they come. `writing_s`: more time before the first.
+
+        Raises `ProviderFailed` and its kin, and `DeadlineExceeded`; what providers say may repeat secrets: see `hide`.
+        """
         import aiohttp
 
-        watch = Watch(self._times, until, self._clock)
+        watch = Watch(self._times, until, self._clock, writing_s)
         try:
             await self._ask(call, watch, take)
         except asyncio.CancelledError:

@@ -68,11 +68,11 @@ class Cohere:
         conversation = messages_of(NAME, generation)
         turns_of(conversation)
         body = short(
-            {"model": model.model, "stream": model.stream, "messages": messages(conversation)}
+            {"model": model.model, "stream": model.streams, "messages": messages(conversation)}
             | _tools(generation)
             | _settings(generation)
         )
-        return _call(model, "chat", encoded(body, model.extra), streamed=model.stream)
+        return _call(model, "chat", encoded(body, model.extra), streamed=model.streams)
 
     def reader(self, generation: Generation) -> CohereReader:
         """What reads the reply to it."""

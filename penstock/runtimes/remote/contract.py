@@ -47,7 +47,8 @@ class RemoteModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     connect_timeout_ms: float = 5_000
     """For the connection."""
     first_byte_timeout_ms: float = 60_000
-    """From the request to the first piece of the answer, and for silence before it: so long a model may think."""
+    """From the request to the first piece of the answer, and for silence before it: so long a model may think. A whole
+    answer has the time to be written besides."""
     idle_timeout_ms: float = 30_000
     """For silence after that."""
     timeout_ms: float = 600_000
@@ -56,8 +57,14 @@ class RemoteModel(msgspec.Struct, frozen=True, kw_only=True, forbid_unknown_fiel
     """Calls at once; more wait."""
     queue_size: int = 1024
     """Requests that may wait; more are refused."""
-    stream: bool = True
-    """Ask for answers piece by piece, so that silence is noticed early; false: whole, for providers that cannot."""
+    stream: bool | None = None
+    """Ask for answers piece by piece (true), so that silence is noticed early, or whole (false); else as they are
+    wanted, whole ones whole."""
+
+    @property
+    def streams(self) -> bool:
+        """Whether a call asks for its answer piece by piece."""
+        return self.stream is not False
 
 
 class HttpCall(msgspec.Struct, frozen=True):

@@ -77,7 +77,7 @@ class Gemini:
             body = {"generateContentRequest": {"model": _name(model), **prompt}}
             return _call(model, "countTokens", encoded(body, {}))
         body = prompt | {"generationConfig": _settings(generation, model)}
-        if model.stream:
+        if model.streams:
             return _call(model, "streamGenerateContent?alt=sse", encoded(body, model.extra), streamed=True)
         return _call(model, "generateContent", encoded(body, model.extra))
 

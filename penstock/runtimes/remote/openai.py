@@ -60,10 +60,10 @@ class OpenAI:
         chat = generation.prompt is None
         body = self._chat(generation) if chat else self._completion(generation)
         body |= self._sampling(generation)
-        if model.stream:
+        if model.streams:
             body |= self._streamed()
         path = "chat/completions" if chat else "completions"
-        framing: Framing = "sse" if model.stream else "json"
+        framing: Framing = "sse" if model.streams else "json"
         instead = "" if chat else "send messages, as a chat"
         return HttpCall(self._url(model, path), self._encoded(body, model), JSON, framing, instead=instead)
 

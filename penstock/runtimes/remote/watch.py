@@ -25,15 +25,15 @@ class Times:
 
 class Watch:
     """Cancels the task that made it when nothing was heard for too long, or the deadline has passed. One timer, which
-    is not moved at every byte: it rings early, and looks again."""
+    is not moved at every byte: it rings early, and looks again. `writing_s`: more time before the first piece."""
 
     __slots__ = ("_allowed", "_begun", "_clock", "_heard", "_loop", "_task", "_timer", "_times", "_until", "_why")
 
-    def __init__(self, times: Times, until: Deadline, clock: Clock):
+    def __init__(self, times: Times, until: Deadline, clock: Clock, writing_s: float = 0.0):
         self._times = times
         self._until = until
         self._clock = clock
-        self._allowed = times.first_s
+        self._allowed = times.first_s + writing_s
         self._heard = clock()
         self._begun = False
         self._why: PenstockError | None = None

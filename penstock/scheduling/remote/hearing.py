@@ -114,8 +114,8 @@ class Hearing:
     def _over(self, outcome: Generated | PenstockError) -> None:
         if isinstance(outcome, Generated):
             self._begin()
-        if self._new:
-            self._hand_on()
+        self._reply.hold(self._new)
+        self._new = []
         if self._told or isinstance(outcome, Generated):
             self._time()
         self.outcome = outcome

@@ -14,6 +14,7 @@ from penstock.core.model import ModelSpec
 from penstock.core.reply import Meta, Outcome, Reply
 from penstock.core.request import Request
 from penstock.core.signature import Signature
+from penstock.runtimes.remote.contract import HttpCall, RemoteModel
 from penstock.runtimes.remote.estimate import prompt_tokens
 from penstock.scheduling.continuous.intake import USUAL_ANSWER
 from penstock.scheduling.continuous.job import Job
@@ -23,6 +24,9 @@ from penstock.scheduling.remote.job import RemoteJob
 from penstock.scheduling.service import Create
 from penstock.scheduling.settings import DeploymentSettings
 from penstock.telemetry.generation import GenerationRecorder
+
+SLOW = 25.0
+"""Tokens a second that a provider writes at least; hosted models write 30 to 300."""
 
 
 class RemoteLanguage(RemoteDeployment):
@@ -38,6 +42,8 @@ class RemoteLanguage(RemoteDeployment):
     ):
         super().__init__(spec, settings, clock=clock, create=create)
         self.generation = GenerationRecorder(self.recorder)
+        self._by_pieces = msgspec.structs.replace(self.model, stream=True)
+        self._as_whole = msgspec.structs.replace(self.model, stream=False)
 
     @property
     def engine_stats(self) -> EngineStats:
@@ -81,10 +87,22 @@ class RemoteLanguage(RemoteDeployment):
         deadline = self._deadline(request, now, self.settings.generation.max_timeout_ms)
         prompt = prompt_tokens(generation)
         answer = generation.choices * (generation.sampling.max_tokens or USUAL_ANSWER)
-        call = self.dialect.generate(generation, self.model)
+        call = self.dialect.generate(generation, self._wanted(request))
         if generation.count_only:
             call = msgspec.structs.replace(call, instead="ask another model to count tokens")
         return RemoteJob(request, self._ended, size=prompt + answer, prompt=prompt, deadline=deadline, call=call)
+
+    def _wanted(self, request: Request) -> RemoteModel:
+        """How the provider is asked: as the settings say, else for an answer in one piece where the caller wants
+        that."""
+        whole = request.whole if self.model.stream is None else not self.model.stream
+        return self._as_whole if whole else self._by_pieces
+
+    def _writing_s(self, job: RemoteJob, call: HttpCall) -> float:
+        """How long an answer in one piece may take to be written before any of it comes."""
+        if call.framing != "json" or job.generation.count_only:
+            return 0.0
+        return (job.generation.sampling.max_tokens or self.model.max_tokens) / SLOW
 
     async def _work(self, job: RemoteJob) -> Outcome:
         assert self.client is not None
@@ -92,7 +110,7 @@ class RemoteLanguage(RemoteDeployment):
         hearing = Hearing(job, self.dialect.reader(job.generation), self.generation, self._clock)
         call, job.call = job.call, None
         try:
-            await self.client.ask(call, job.deadline, hearing.take)
+            await self.client.ask(call, job.deadline, hearing.take, self._writing_s(job, call))
         except ProviderFailed as error:
             return hearing.end(error)
         return hearing.end()
