@@ -8,6 +8,8 @@ from collections.abc import AsyncIterator, Callable, Generator, Iterable
 from functools import partial
 from typing import Any
 
+import msgspec
+
 from penstock.core.errors import Cancelled, PenstockError, SlowClient
 from penstock.core.generation import Generated, Usage
 from penstock.core.quota import Quota
@@ -18,7 +20,7 @@ UNREAD = 65_536
 """Events that may wait for their reader."""
 
 
-class Meta:
+class Meta(msgspec.Struct):
     """Who answered, and what it took. Durations are seconds, money is USD.
 
     `queue_s`: waiting for a place in a batch; `batch_s`: on the way to the worker and back;
@@ -33,52 +35,27 @@ class Meta:
     `features`: of the question, for the ledger of routes with `log_features`.
     """
 
-    __slots__ = (
-        "age_s",
-        "batch_rows",
-        "batch_s",
-        "busy_s",
-        "cache",
-        "cached_rows",
-        "compute_s",
-        "cost",
-        "degraded",
-        "fallback",
-        "features",
-        "first_s",
-        "model",
-        "queue_s",
-        "quotas",
-        "route",
-        "total_s",
-        "tries",
-        "usage",
-        "version",
-        "why",
-    )
-
-    def __init__(self, model: str = "", version: str = ""):
-        self.model = model
-        self.version = version
-        self.queue_s = 0.0
-        self.batch_s = 0.0
-        self.compute_s = 0.0
-        self.batch_rows = 0
-        self.cached_rows: int | None = None
-        self.first_s = 0.0
-        self.total_s = 0.0
-        self.busy_s = 0.0
-        self.features = ""
-        self.usage: Usage | None = None
-        self.route = ""
-        self.why = ""
-        self.tries = 1
-        self.fallback = False
-        self.cache = ""
-        self.age_s = 0.0
-        self.degraded = ""
-        self.cost: float | None = None
-        self.quotas: tuple[Quota, ...] = ()
+    model: str = ""
+    version: str = ""
+    queue_s: float = 0.0
+    batch_s: float = 0.0
+    compute_s: float = 0.0
+    batch_rows: int = 0
+    cached_rows: int | None = None
+    first_s: float = 0.0
+    total_s: float = 0.0
+    busy_s: float = 0.0
+    features: str = ""
+    usage: Usage | None = None
+    route: str = ""
+    why: str = ""
+    tries: int = 1
+    fallback: bool = False
+    cache: str = ""
+    age_s: float = 0.0
+    degraded: str = ""
+    cost: float | None = None
+    quotas: tuple[Quota, ...] = ()
 
     def answered_by(self, other: Meta) -> None:
         """Takes over who answered, and what that took; not what is known of the way there."""

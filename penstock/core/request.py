@@ -6,6 +6,8 @@ from collections.abc import Awaitable, Callable, Iterable, Sequence
 from dataclasses import dataclass
 from typing import Protocol, runtime_checkable
 
+import msgspec
+
 from penstock.core.deadline import NEVER, Deadline
 from penstock.core.errors import PenstockError
 from penstock.core.generation import Generation
@@ -34,8 +36,7 @@ class Hints:
     cached_only: bool = False
 
 
-@dataclass(slots=True)
-class Request:
+class Request(msgspec.Struct):
     """One request.
 
     `model` is the name the client used, `version` the version it asked for (None: the server
@@ -60,7 +61,7 @@ class Request:
     whole: bool = False
 
     def to(self, model: str, version: str | None, deadline: Deadline, *, whole: bool) -> Request:
-        """The same, for another model; `dataclasses.replace` would take four times as long."""
+        """The same, for another model."""
         return Request(
             self.id,
             model,

@@ -6,8 +6,9 @@ import asyncio
 import random
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any
+
+import msgspec
 
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
@@ -72,7 +73,7 @@ class Shadow:
     async def _compared(self, request: Request, events: Sequence[Any], outcome: Outcome) -> None:
         model, _, version = self._settings.model.partition("@")
         began = self._clock()
-        asked = replace(
+        asked = msgspec.structs.replace(
             request,
             id=f"{request.id}-shadow",
             model=model,

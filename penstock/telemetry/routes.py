@@ -119,8 +119,8 @@ def _limits(limits: Limiting) -> Iterator[Metric]:
 
 def _written(ledger: Writing) -> Iterator[Metric]:
     yield _counter("ledger_rows", "Rows that the ledger has written.", {(): ledger.written})
-    yield _counter("ledger_lost", "Entries that found no room.", {(): ledger.lost})
-    yield _gauge("ledger_waiting", "Entries that wait to be written.", {(): ledger.waiting})
+    yield _counter("ledger_lost", "Feedback that found no room.", {(): ledger.lost})
+    yield _gauge("ledger_waiting", "Rows, sums and feedback that wait to be written.", {(): ledger.waiting})
     yield _gauge("ledger_up", "1 when the last write succeeded.", {(): float(ledger.up)})
 
 

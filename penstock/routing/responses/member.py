@@ -20,7 +20,7 @@ log = logger("routing")
 Start = Callable[[Request], Awaitable[Reply]]
 """Computes the answer to a request."""
 _PAID = frozenset(("age_s", "busy_s", "cache", "cost", "tries"))
-_ALL = tuple(name for name in Meta.__slots__ if name != "quotas")
+_ALL = tuple(name for name in Meta.__struct_fields__ if name != "quotas")
 _SHARED = tuple(name for name in _ALL if name not in _PAID)
 
 

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import time
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
+
+import msgspec
 
 from penstock.core.clock import Clock, system_clock
 from penstock.core.errors import NotCached, PenstockError, Unavailable
@@ -147,7 +149,7 @@ class Responses:
         similar, payload = self._similar, request.payload
         if similar is None or not isinstance(payload, Generation) or not (text := asked(payload)):
             return None
-        context = self.key(replace(request, payload=without(payload)), floor)
+        context = self.key(msgspec.structs.replace(request, payload=without(payload)), floor)
         flight.question = None if context is None else await similar.question(request, context, text)
         while flight.question is not None and (match := similar.nearest(flight.question)) is not None:
             kept = self._answers.here(match.key, self._oldest(request.hints))

@@ -1,9 +1,9 @@
-"""What waits to be written, within bounds. Pure."""
+"""What waits to be written, within bounds: the event loop fills it, a thread empties it."""
 
 from __future__ import annotations
 
+import threading
 from collections import deque
-from collections.abc import Iterable
 from itertools import islice
 from typing import Any
 
@@ -11,7 +11,7 @@ import msgspec
 
 from penstock.core.ledger import Entry, Feedback
 from penstock.telemetry.ledger.details import Details
-from penstock.telemetry.ledger.sums import Sums
+from penstock.telemetry.ledger.sums import Sum, Sums
 
 Scored = tuple[str, str, str]
 """Request, tenant and source of a score."""
@@ -22,7 +22,10 @@ SCORES = 5_000
 
 
 class Pending:
-    """Rows, sums and feedback: of a request, tenant and source the newest. `lost`: feedback that found no room."""
+    """Rows, sums and feedback: of a request, tenant and source the newest. `lost`: feedback that found no room.
+
+    An entry that gets no row is added up at once: to keep it for the thread would cost more than the sum.
+    """
 
     def __init__(self, rows_per_minute: int):
         self.rows: deque[Entry] = deque()
@@ -30,17 +33,28 @@ class Pending:
         self.sums = Sums()
         self.lost = 0
         self._details = Details(rows_per_minute)
+        self._lock = threading.Lock()
 
     def __len__(self) -> int:
         return len(self.rows) + len(self.scores) + len(self.sums)
 
-    def add(self, entries: Iterable[Entry]) -> None:
+    def add(self, entry: Entry) -> None:
         """Takes what was recorded."""
-        for entry in entries:
+        with self._lock:
             if self._details.wanted(entry) and len(self.rows) < ROWS:
                 self.rows.append(entry)
             else:
                 self.sums.add(entry)
+
+    def take_sums(self, before: float) -> list[Sum]:
+        """The sums of the time before that moment; they are gone from here."""
+        with self._lock:
+            return self.sums.take(before)
+
+    def put_sums(self, sums: list[Sum]) -> None:
+        """Takes back what was taken."""
+        with self._lock:
+            self.sums.put(sums)
 
     def score(self, feedback: Feedback) -> None:
         """Takes a score in the place of an older one."""
@@ -53,7 +67,9 @@ class Pending:
 
     def first_rows(self, count: int) -> list[dict[str, Any]]:
         """The oldest rows, as they are written; they stay until `written`."""
-        return [msgspec.structs.asdict(entry) | {"count": 1} for entry in islice(self.rows, count)]
+        with self._lock:
+            rows = list(islice(self.rows, count))
+        return [msgspec.structs.asdict(entry) | {"count": 1} for entry in rows]
 
     def first_scores(self, count: int) -> list[dict[str, Any]]:
         """The oldest feedback, as it is written; it stays until `written`."""

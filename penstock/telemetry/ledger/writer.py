@@ -1,4 +1,4 @@
-"""The ledger's hot side: entries are appended on the event loop, and a thread writes them in batches."""
+"""The ledger's hot side: entries are kept or added up on the event loop, and a thread writes them in batches."""
 
 from __future__ import annotations
 
@@ -19,18 +19,16 @@ from penstock.telemetry.ledger.pending import Pending
 from penstock.telemetry.logs import logger
 
 log = logger("telemetry")
-CAPACITY = 200_000
-"""Entries that may wait for the thread; at 20,000 a second it would have to be away for ten."""
 SCORES = 5_000
-"""Feedback that may wait for it, in a place of its own: it never displaces entries."""
+"""Feedback that may wait for the thread, in a place of its own: it never displaces entries."""
 COMMENT = 1_000
 """Characters of a comment that are kept so far."""
 SCORE_AFTER_S = 2.0
 """How long feedback waits for the row of its request, which another server may be about to write."""
 GATHER_S = 0.5
 """Entries are gathered for so long before they are written."""
-CHUNK, ROWS, BREATH_S = 256, 100, 0.001
-"""Entries that the thread looks at, rows that it writes, and how long it then leaves the interpreter to the loop."""
+ROWS, BREATH_S = 100, 0.001
+"""Rows that the thread writes, and how long it then leaves the interpreter to the loop."""
 AWAY_S = (1.0, 30.0)
 """The first and the longest pause before a database that does not answer is asked again."""
 TIDY_S, TIDY_SHARE_S = 3600.0, 0.2
@@ -41,16 +39,14 @@ class LedgerWriter:
     """Never waits and never raises on the event loop. A database that is away loses nothing that costs: rows wait, then
     sums. The thread begins with the first entry, and imports SQLAlchemy then, not before.
 
-    `written`: rows so far; `lost`: entries that found no room; `up`: whether the last write succeeded.
+    `written`: rows so far; `up`: whether the last write succeeded.
     """
 
     def __init__(self, database: Database, settings: StateSettings):
         self.written = 0
-        self.lost = 0
         self.up = True
         self._database = database
         self._settings = settings
-        self._queue: deque[Entry] = deque()
         self._scores: deque[tuple[float, Feedback]] = deque()
         self._lost_scores = 0
         self._pending = Pending(settings.rows_per_minute)
@@ -65,10 +61,7 @@ class LedgerWriter:
 
     def record(self, entry: Entry) -> None:
         """Takes an entry."""
-        if len(self._queue) < CAPACITY:
-            self._queue.append(entry)
-        else:
-            self.lost += 1
+        self._pending.add(entry)
         if self._asleep:
             self._rouse()
 
@@ -85,8 +78,13 @@ class LedgerWriter:
 
     @property
     def waiting(self) -> int:
-        """Entries, rows and sums that are not written yet."""
-        return len(self._queue) + len(self._scores) + len(self._pending)
+        """Rows, sums and feedback that are not written yet."""
+        return len(self._scores) + len(self._pending)
+
+    @property
+    def lost(self) -> int:
+        """Feedback that found no room."""
+        return self._lost_scores + self._pending.lost
 
     async def stop(self, within_s: float = 10.0) -> None:
         """Writes what is left, and ends; says what could not be written in time."""
@@ -118,8 +116,7 @@ class LedgerWriter:
         """Until there is something to do."""
         self._wake.clear()
         self._asleep = True
-        if not self._queue:
-            self._wake.wait(self._due())
+        self._wake.wait(self._due())
         self._asleep = False
 
     def _due(self) -> float:
@@ -136,7 +133,7 @@ class LedgerWriter:
 
     def _work(self, *, last: bool) -> None:
         try:
-            self._drain(last=last)
+            self._ripen(math.inf if last else time.monotonic() - SCORE_AFTER_S)
             if time.monotonic() >= self._retry_at:
                 self._write(last=last)
                 if time.monotonic() >= self._tidy_at and not last:
@@ -148,31 +145,25 @@ class LedgerWriter:
             log.exception("bug", where="ledger")
             self._away(error)
 
-    def _drain(self, *, last: bool) -> None:
-        """Looks through what was recorded so far, a little at a time: the loop must never wait for this thread. What
-        comes meanwhile waits for the next round, or under load nothing would ever be written."""
-        queue = self._queue
-        left = len(queue)
-        while left:
-            count = min(CHUNK, left)
-            self._pending.add([queue.popleft() for _ in range(count)])
-            left -= count
-            if not last:
-                time.sleep(BREATH_S)
-        ripe = math.inf if last else time.monotonic() - SCORE_AFTER_S
-        while self._scores and self._scores[0][0] <= ripe:
+    def _ripen(self, before: float) -> None:
+        """Feedback that has waited long enough for its request."""
+        while self._scores and self._scores[0][0] <= before:
             self._pending.score(self._scores.popleft()[1])
 
     def _write(self, *, last: bool) -> None:
+        """What waits now; what comes meanwhile has to wait, or under load scores and sums would never be written."""
         from penstock.telemetry.ledger.inserting import write
 
         pending = self._pending
-        while pending.rows or pending.scores:
+        for _ in range(0, len(pending.rows), ROWS):
             rows = pending.first_rows(ROWS)
-            scores = [] if rows else pending.first_scores(ROWS)
-            write(self._database, rows, scores)
-            pending.written(len(rows), len(scores))
+            write(self._database, rows, [])
+            pending.written(rows=len(rows))
             self.written += len(rows)
+            time.sleep(0 if last else BREATH_S)
+        while scores := pending.first_scores(ROWS):
+            write(self._database, [], scores)
+            pending.written(scores=len(scores))
             time.sleep(0 if last else BREATH_S)
         self._write_sums(math.inf if last else time.time() // 60 * 60)
 
@@ -180,14 +171,14 @@ class LedgerWriter:
         """The sums of minutes that are over."""
         from penstock.telemetry.ledger.inserting import write
 
-        sums = self._pending.sums.take(before)
+        sums = self._pending.take_sums(before)
         try:
             while sums:
                 write(self._database, sums[:ROWS], [])
                 self.written += len(sums[:ROWS])
                 del sums[:ROWS]
         finally:
-            self._pending.sums.put(sums)
+            self._pending.put_sums(sums)
 
     def _tidy(self) -> None:
         """A little of it, so that entries are written meanwhile, and other writers find their turn."""
@@ -205,7 +196,7 @@ class LedgerWriter:
 
     def _back(self) -> None:
         if not self.up:
-            log.info("ledger_back", lost=self.lost + self._lost_scores + self._pending.lost)
+            log.info("ledger_back", lost=self.lost)
         self.up = True
         self._retry_at, self._pause = -math.inf, AWAY_S[0]
 

@@ -9,10 +9,10 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import replace
 from typing import Any
 
 import httpx
+import msgspec
 import openai
 
 from penstock.core.clock import StillClock, system_clock
@@ -48,7 +48,7 @@ class Path:
         return await self.cache.answer(request, self._start)
 
     async def _start(self, request: Request) -> Reply:
-        return await self.model(replace(request, model="tiny"))
+        return await self.model(msgspec.structs.replace(request, model="tiny"))
 
 
 @contextmanager
