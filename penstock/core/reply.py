@@ -70,10 +70,10 @@ class Reply:
 
     Awaiting it waits for the end inside the server's own exchange driver, without a task;
     `result()` does the same from any asyncio task. Abandoning either closes the reply.
-    A streaming reply yields events before it ends: `async for event in reply`.
+    A streaming reply yields events before it ends: `async for event in reply`. `working`: somebody works on it.
     """
 
-    __slots__ = ("_callbacks", "_end_callbacks", "_events", "_on_close", "meta", "on_alive", "outcome")
+    __slots__ = ("_callbacks", "_end_callbacks", "_events", "_on_close", "meta", "on_alive", "outcome", "working")
 
     def __init__(self, meta: Meta, on_close: Callable[[], None] | None = None):
         self.meta = meta
@@ -83,9 +83,11 @@ class Reply:
         self._end_callbacks: tuple[Callable[[Any], None], ...] = ()
         self._events: deque[Any] | None = None
         self.on_alive: Callable[[], None] | None = None
+        self.working = False
 
     def alive(self) -> None:
         """Says that somebody works on it, though there is no event yet: whoever watches for silence is told."""
+        self.working = True
         if self.on_alive is not None:
             self.on_alive()
 
@@ -252,7 +254,23 @@ class Reply:
         return waiter
 
     async def _changed(self) -> None:
-        await self.news()
+        """Waits for the next event, or the end: in a task as tasks do, else as the server's own driver does."""
+        if asyncio.current_task() is None:
+            await _Driven(self)
+        else:
+            await self.news()
+
+
+class _Driven:
+    """Hands a reply to whatever drives the coroutine, which goes on at its next event."""
+
+    __slots__ = ("_reply",)
+
+    def __init__(self, reply: Reply):
+        self._reply = reply
+
+    def __await__(self) -> Generator[Reply, None, None]:
+        yield self._reply
 
 
 def _wake(waiter: asyncio.Future[None], _: Reply) -> None:

@@ -16,7 +16,7 @@ _UNPRINTABLE = re.compile(rb"[^\x20-\x7e]+")
 def provenance(meta: Meta) -> Headers:
     """X-Penstock-Model (model@version), and what else is known: -Route, -Reason, -Tries, -Degraded, -Cache (hit or
     miss) with Age (seconds), -Cost (USD), and what is left of the caller's limits."""
-    headers: Headers = [(b"x-penstock-model", answered_by(meta).encode())] if meta.model else []
+    headers: Headers = [_model_header(meta.model, meta.version)] if meta.model else []
     if meta.route:
         headers += _route_headers(meta)
     if meta.cache:
@@ -68,6 +68,11 @@ def dollars(cost: float) -> str:
     ('0.0000125', '0', '2')
     """
     return f"{cost:.9f}".rstrip("0").rstrip(".")
+
+
+@lru_cache(1024)
+def _model_header(model: str, version: str) -> tuple[bytes, bytes]:
+    return b"x-penstock-model", answered_by(Meta(model, version)).encode()
 
 
 @lru_cache(1024)

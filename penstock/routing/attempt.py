@@ -56,7 +56,7 @@ class Attempt:
         self._kept: list[Any] | None = [] if whole else None
         self._inner: Reply | None = None
         self._hedge: Hedge | None = None
-        self._began = self._alive = False
+        self._began = False
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
 
@@ -87,7 +87,7 @@ class Attempt:
             self._chain.done()
             inner.close()
             return
-        self._hedge, self._alive = None, False
+        self._hedge = None
         if self._hedge_s is not None and self._chain.others and not inner.done:
             self._hedge = Hedge(inner, self._chain.hedge, self._ask, self._hedge_s)
             inner = self._hedge.reply
@@ -105,7 +105,6 @@ class Attempt:
 
     def _lives(self) -> None:
         """Somebody works on it: silence counts from here."""
-        self._alive = True
         if self._timer is not None:
             self._wait()
 
@@ -114,7 +113,7 @@ class Attempt:
         self._timer = None
         if inner is self._inner and not self._began and self._chain.others:
             busy = Overloaded("the request waited too long for its turn")
-            inner.abandon(Unavailable("the model did not begin to answer in time") if self._alive else busy)
+            inner.abandon(Unavailable("the model did not begin to answer in time") if inner.working else busy)
 
     def _news(self, inner: Reply) -> None:
         """Hands events on; at the end, the outcome, or the request to somebody else."""

@@ -62,6 +62,8 @@ class Hedge:
     def _watch(self, reply: Reply) -> None:
         self._racing.append(reply)
         reply.on_alive = self.reply.alive
+        if reply.working:
+            self.reply.alive()
         reply.add_done_callback(self._news)
 
     def _news(self, reply: Reply) -> None:

@@ -207,6 +207,16 @@ def test_patience_and_hedges_ask_the_next(house: House) -> None:
     assert house.model("hedged") == "second@1"
 
 
+def test_a_silent_provider_is_left_out(house: House) -> None:
+    """It has begun to work on each of these requests, and is to blame."""
+    house.first.plan = plans.mute()
+    for _ in range(6):
+        assert house.model("patient") == "second@1"
+    before = len(house.first.calls)
+    assert house.model("patient") == "second@1"
+    assert len(house.first.calls) == before
+
+
 @pytest.mark.parametrize(
     ("route", "streamed"),
     [("plain", False), ("alone", False), ("patient", True), ("hedged", True), ("assistant", True)],

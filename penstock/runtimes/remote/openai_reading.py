@@ -44,21 +44,38 @@ class OpenAIReader(Reading):
         self._began = False
 
     def feed(self, message: bytes, event: str = "") -> Sequence[News]:
-        """What one message says. Nearly all are a piece of one answer's text, and these take the short way."""
+        """What one message says. Nearly all are a piece of one answer's text, or a whole answer of nothing else, and
+        these take a short way."""
         if not message:
             return ()
-        if self._done or not self._began or message == DONE:
+        if self._done or message == DONE:
             return super().feed(message, event)
         try:
             chunk = decode_chunk(message)
         except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
             return super().feed(message, event)
+        if not self._began:
+            return self._whole(chunk) or self._taken(self._news(chunk))
         text = plain_text(chunk)
         reader = self._choices.get(chunk.choices[0].index) if text else None
         if reader is None or reader.ended:
             return self._taken(self._news(chunk))
         reader.told += len(text)
         return (Text(chunk.choices[0].index, text),)
+
+    def _whole(self, chunk: Chunk) -> Sequence[News]:
+        """All of an answer that is one text; nothing for any other message."""
+        if chunk.usage is None or chunk.error is not None or self._asked.choices != 1 or len(chunk.choices) != 1:
+            return ()
+        choice = chunk.choices[0]
+        text, reason = plain_answer(choice), REASONS.get(choice.finish_reason or "")
+        if not text or reason not in ("stop", "length") or chunk.object == "error":
+            return ()
+        self._began = self._opened = self._done = True
+        usage = usage_of(chunk.usage)
+        started = Started(usage.prompt_tokens, usage.cached_tokens)
+        stopped = Stopped(choice.index, reason, tokens=max(0, usage.completion_tokens))
+        return (started, Text(choice.index, text), stopped, Generated(usage))
 
     def _read(self, message: bytes, event: str) -> Iterator[News]:
         if message == DONE:
@@ -206,8 +223,18 @@ def plain_text(chunk: Chunk) -> str:
     if chunk.error is not None or chunk.usage is not None or len(chunk.choices) != 1:
         return ""
     choice = chunk.choices[0]
-    said = choice.delta
-    if said is None or choice.finish_reason or choice.logprobs is not None or type(said.content) is not str:
+    return "" if choice.finish_reason or choice.logprobs is not None else plain(choice.delta)
+
+
+def plain_answer(choice: Choice) -> str:
+    """The same of an answer that is whole."""
+    odd = choice.index != 0 or choice.delta is not None or choice.logprobs is not None
+    return "" if odd else plain(choice.message)
+
+
+def plain(said: Said | None) -> str:
+    """The text of what was said, where that is all."""
+    if said is None or type(said.content) is not str:
         return ""
     other = said.tool_calls or said.refusal or said.reasoning_content or said.reasoning
     return "" if other else said.content

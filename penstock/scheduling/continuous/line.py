@@ -96,6 +96,12 @@ class FairLine:
         tenant.waiting += 1
         self._count(job, 1)
 
+    def enter(self, job: Job) -> None:
+        """Takes a job at once, where nobody waits and there is a place for it. Raises `TooLarge` as `push` does."""
+        if job.size > self.tokens:
+            raise self._too_large(job)
+        self._running(self._tenant(job), job)
+
     def put_back(self, job: Job) -> None:
         """Back to the head of its level, over every bound: it had been accepted already."""
         tenant = self._tenant(job)
@@ -119,9 +125,7 @@ class FairLine:
         tenant = self._tenants[job.tenant]
         tenant.levels[job.level].popleft()
         tenant.waiting -= 1
-        tenant.running += 1
-        job.expected = job.prompt
-        tenant.expected += job.prompt
+        self._running(tenant, job)
         self._count(job, -1)
 
     def gone(self, job: Job) -> None:
@@ -156,11 +160,20 @@ class FairLine:
 
     def _check_room(self, job: Job) -> None:
         if job.size > self.tokens:
-            raise TooLarge(f"the queue holds {self.tokens} tokens, this request may take {job.size}; lower max_tokens")
+            raise self._too_large(job)
         if self.live >= self.capacity:
             raise Overloaded(f"the queue is full ({self.capacity} requests wait); try again shortly")
         if self.waiting_tokens + job.size > self.tokens:
             raise Overloaded(f"the queue is full ({self.waiting_tokens} tokens wait); try again shortly")
+
+    def _too_large(self, job: Job) -> TooLarge:
+        return TooLarge(f"the queue holds {self.tokens} tokens, this request may take {job.size}; lower max_tokens")
+
+    def _running(self, tenant: Tenant, job: Job) -> None:
+        """Charges a tenant what a job's prompt is expected to take."""
+        tenant.running += 1
+        job.expected = job.prompt
+        tenant.expected += job.prompt
 
     def _tenant(self, job: Job) -> Tenant:
         tenant = self._tenants.get(job.tenant)

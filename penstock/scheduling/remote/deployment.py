@@ -100,14 +100,22 @@ class RemoteDeployment(ABC):
             job = self._job(request, now)
             reply = job.owner = Reply(Meta(*self.labels), partial(self._left, job))
             job.arrived = now
-            self._line.push(job)
+            self._admit(job, now)
         except PenstockError as error:
             self.recorder.error(error.code)
             raise
+        return reply
+
+    def _admit(self, job: RemoteJob, now: float) -> None:
+        """A job begins, or waits. Raises `Overloaded` where it cannot even wait."""
+        if not len(self._line) and len(self._running) < self.model.max_concurrency:
+            self._line.enter(job)
+            self._begin(job, now)
+            return
+        self._line.push(job)
         self._pump(now)
         if job.phase is Phase.QUEUED:
             job.timer = asyncio.get_running_loop().call_later(max(0.0, job.deadline - now), self._expired, job)
-        return reply
 
     def _deadline(self, request: Request, now: float, longest_ms: float) -> Deadline:
         """When a request must be answered. Raises `BadInput` for one that asks for too long a time."""
@@ -130,13 +138,17 @@ class RemoteDeployment(ABC):
             assert isinstance(job, RemoteJob)
             self._line.take(job)
             job.rest()
-            job.phase = Phase.RUNNING
-            job.started = now
-            self._running.add(job)
-            job.task = asyncio.get_running_loop().create_task(self._run(job))
-            # Not at the end of `_run`: a task that is cancelled before its first step runs none of it.
-            job.task.add_done_callback(partial(self._free, job))
-            job.owner.alive()
+            self._begin(job, now)
+
+    def _begin(self, job: RemoteJob, now: float) -> None:
+        """A job's place is free: the provider is asked."""
+        job.phase = Phase.RUNNING
+        job.started = now
+        self._running.add(job)
+        job.task = asyncio.get_running_loop().create_task(self._run(job))
+        # Not at the end of `_run`: a task that is cancelled before its first step runs none of it.
+        job.task.add_done_callback(partial(self._free, job))
+        job.owner.alive()
 
     async def _run(self, job: RemoteJob) -> None:
         """One job from its place to its end; nothing that happens in it harms another."""

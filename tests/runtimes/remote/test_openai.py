@@ -31,6 +31,8 @@ from penstock.runtimes.remote.choice import PROVIDERS, dialect
 from penstock.runtimes.remote.contract import Dialect, RemoteModel
 from penstock.runtimes.remote.mistral import call_id
 from penstock.runtimes.remote.openai_asking import is_strict
+from penstock.runtimes.remote.openai_reading import OpenAIReader
+from penstock.runtimes.remote.reading import Reading
 from tests.runtimes.remote.speaking import Heard, answered, heard, hi, post
 
 KEY = "sk-very-secret-0123456789"
@@ -545,3 +547,39 @@ def test_every_provider_has_a_dialect() -> None:
         assert dialect(name).authorize("k") is not None
     with pytest.raises(ConfigError, match="did you mean 'openai'"):
         dialect("opneai")
+
+
+WHOLE = {"object": "chat.completion", "usage": {"prompt_tokens": 9, "completion_tokens": 5}}
+SAID = {"index": 0, "message": {"role": "assistant", "content": "Hello!"}, "finish_reason": "stop"}
+
+
+@pytest.mark.parametrize(
+    "document",
+    [
+        {**WHOLE, "choices": [SAID]},
+        {**WHOLE, "choices": [{**SAID, "finish_reason": "length"}]},
+        {**WHOLE, "choices": [{**SAID, "finish_reason": "tool_calls"}]},
+        {**WHOLE, "choices": [{**SAID, "finish_reason": "content_filter"}]},
+        {**WHOLE, "choices": [{**SAID, "finish_reason": None}]},
+        {**WHOLE, "choices": [{**SAID, "message": {"content": ""}}]},
+        {**WHOLE, "choices": [{**SAID, "message": {"content": "Hello!", "reasoning": "Hm."}}]},
+        {**WHOLE, "choices": [{**SAID, "message": {"content": [{"type": "text", "text": "Hello!"}]}}]},
+        {**WHOLE, "choices": [{**SAID, "index": 1}]},
+        {**WHOLE, "choices": [{**SAID, "logprobs": {"content": [{"token": "Hello!", "logprob": -0.1}]}}]},
+        {**WHOLE, "choices": [SAID, {**SAID, "index": 1}]},
+        {**WHOLE, "choices": [SAID], "usage": None},
+        {**WHOLE, "choices": [SAID], "error": {"message": "no"}},
+        {**WHOLE, "choices": [SAID], "object": "error", "message": "no"},
+        {**WHOLE, "choices": []},
+    ],
+)
+def test_a_whole_answer_reads_the_same_on_the_short_way(document: Any) -> None:
+    short, long = OpenAIReader("openai", hi()), OpenAIReader("openai", hi())
+    text = msgspec.json.encode(document)
+    found = [*short.feed(text), *short.end()]
+    expected = [*Reading.feed(long, text), *long.end()]
+    assert [shown(news) for news in found] == [shown(news) for news in expected]
+
+
+def shown(news: Any) -> Any:
+    return (type(news), str(news)) if isinstance(news, Exception) else news

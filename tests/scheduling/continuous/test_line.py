@@ -151,3 +151,17 @@ def test_weights_say_how_tenants_share() -> None:
         line.push(job("light"))
     given = Counter(taken.tenant for taken in drained(line, 200))
     assert abs(given["heavy"] - 150) <= 2
+
+
+def test_who_enters_at_once_counts_like_those_who_waited() -> None:
+    """Nobody waits, so it need not either; its tenant is charged all the same."""
+    line = FairLine(10, 1000)
+    first = job("a", size=30)
+    line.enter(first)
+    assert len(line) == 0
+    for name in ("a", "b"):
+        line.push(job(name))
+    assert drained(line, 1)[0].tenant == "b"
+    line.settle(first, 30)
+    with pytest.raises(TooLarge):
+        line.enter(job("c", size=1001))
