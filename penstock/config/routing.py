@@ -5,7 +5,6 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Callable
-from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -121,11 +120,8 @@ class Routing:
     def _shadow(self, name: str, settings: RouteSettings) -> Shadow | None:
         if settings.shadow is None:
             return None
-        price = partial(_cost, self._prices)
-        return Shadow(name, settings.shadow, self._handler, self._ledger, price, system_clock, self._rng)
-
-
-_cost = PriceBook.cost
+        shadow = settings.shadow
+        return Shadow(name, shadow, self._handler, self._ledger, self._prices.cost, system_clock, self._rng)
 
 
 def function_of(rule: RuleSettings, base: Path) -> Function | None:

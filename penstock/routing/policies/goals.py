@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import random
 from collections.abc import Callable, Sequence
 
@@ -62,8 +63,10 @@ class Complexity:
         self.threshold = threshold
 
     def choose(self, signals: Signals, candidates: Sequence[Candidate], rng: random.Random) -> Decision:
-        """What is not known goes to the strong model; a session moves up and never down."""
-        small = min(candidates, key=lambda c: (c.cost, c.quality))
+        """What is not known goes to the strong model; a session moves up and never down. The small model is the
+        cheapest; where nobody knows what one of them costs, the one of the least quality."""
+        priced = all(c.cost != math.inf for c in candidates)
+        small = min(candidates, key=lambda c: (c.cost, c.quality) if priced else (c.quality, c.cost))
         strong = max(candidates, key=lambda c: (c.quality, -c.cost))
         if signals.floor > small.quality:
             return _first(strong, candidates, "its session needs the strong model", key=_by_quality)
