@@ -139,9 +139,7 @@ class GenerationIntake:
         meta.busy_s = job.busy_s
         if isinstance(outcome, Generated):
             meta.usage = outcome.usage
-            meta.compute_s = job.finished - job.started
-            meta.total_s = job.finished - job.arrived
-            meta.first_s = job.first - job.arrived if job.first else meta.total_s
+            job.time(meta)
             if not job.generation.count_only:
                 self._recorder.finished(job.arrived, job.started, job.first, job.finished, outcome.usage)
         elif isinstance(outcome, PenstockError):

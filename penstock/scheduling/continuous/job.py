@@ -9,7 +9,7 @@ import msgspec
 
 from penstock.core.deadline import NEVER, Deadline
 from penstock.core.generation import Event, Generation
-from penstock.core.reply import Outcome
+from penstock.core.reply import Meta, Outcome
 from penstock.scheduling.work import Phase
 
 OnEvent: TypeAlias = "Callable[[Job, Event], None]"
@@ -96,6 +96,12 @@ class Job:
     def places(self) -> int:
         """Answers that it has generated at once; counting tokens takes none."""
         return 0 if self.generation.count_only else self.generation.choices
+
+    def time(self, meta: Meta) -> None:
+        """Says how long a whole answer took."""
+        meta.compute_s = self.finished - self.started
+        meta.total_s = self.finished - self.arrived
+        meta.first_s = self.first - self.arrived if self.first else meta.total_s
 
     def tell(self, event: Event) -> None:
         """Hands an event on; nothing comes after the end."""

@@ -123,9 +123,7 @@ class RemoteLanguage(RemoteDeployment):
             meta.queue_s = job.started - job.arrived
         if isinstance(outcome, Generated):
             meta.usage = outcome.usage
-            meta.compute_s = job.finished - job.started
-            meta.total_s = job.finished - job.arrived
-            meta.first_s = job.first - job.arrived if job.first else meta.total_s
+            job.time(meta)
             if not job.generation.count_only:
                 self.generation.finished(job.arrived, job.started, job.first, job.finished, outcome.usage)
         elif isinstance(outcome, PenstockError):
