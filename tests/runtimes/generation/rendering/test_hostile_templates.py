@@ -51,7 +51,7 @@ HOSTILE = {
     "extends": "{% extends '/etc/passwd' %}",
     "sort of a bomb": "{{ (range(99999) | list * 999) | sort }}",
     "time bomb": "{{ strftime_now('%999999999d') * 999 }}{{ raise_exception('short') }}",
-    "urlize": "{{ ('http://' + 'a.' * 9999999) | urlize }}{{ raise_exception('short') }}",
+    "urlize": "{{ ('http://' + 'a.' * (9999999 * messages | length)) | urlize }}{{ raise_exception('short') }}",
     "slices": "{{ range(99999) | batch(1) | map('list') | map('string') | join('x' * 999999) }}",
     "surrogates": "{{ '\\ud800' }}",
 }
