@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from penstock.core.errors import Forbidden
+from penstock.core.errors import Forbidden, UnknownModel
 from penstock.core.model import Catalog, ModelView, PublicName
+from penstock.core.nearest import SHOWN, unknown
 from penstock.core.principal import Principal
-
-SHOWN = 10
-"""Names that a refusal lists at most."""
 
 
 def visible(models: Catalog, principal: Principal) -> Catalog:
@@ -23,9 +21,22 @@ class Visible:
         self._principal = principal
 
     def find(self, name: str, version: str | None = None) -> ModelView:
-        """The version asked for. Raises `Forbidden`, `UnknownModel`."""
+        """The version asked for. Raises `Forbidden`, and `UnknownModel` without names that the key is not for."""
         check(self._principal, name, version)
-        return self._models.find(name, version)
+        try:
+            return self._models.find(name, version)
+        except UnknownModel:
+            names = self._names()
+            if name.partition("@")[0] in names:
+                raise
+            asked = name if version is None else f"{name}@{version}"
+            raise unknown(asked, names, none="nothing that this key may use") from None
+
+    def _names(self) -> list[str]:
+        """The names that the key is for and that something is served under, as the caller has to write them."""
+        specs = [view.spec for view in self.all()]
+        own = [s.name if self._principal.may_use(s.name) else f"{s.name}@{s.version}" for s in specs]
+        return [*own, *(public.name for public in self.public())]
 
     def all(self) -> list[ModelView]:
         """Every version that the caller may use."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from penstock.core.errors import BadInput, UnknownModel
 from penstock.core.model import Models, ModelView, PublicName
+from penstock.core.nearest import unknown
 from penstock.core.reply import Reply
 from penstock.core.request import Handler, Request
 from penstock.routing.settings import RouteSettings
@@ -43,14 +44,23 @@ class Names:
     # --- Models, as the protocols see them
 
     def find(self, name: str, version: str | None = None) -> ModelView:
-        """The version, or the route, that a public name leads to. Raises `UnknownModel`."""
+        """The version, or the route, that a public name leads to. Raises `UnknownModel`, with what is near."""
         name, version = self.resolve(name, version)
         route = self._routes.find(name)
         if route is None:
-            return self._models.find(name, version)
+            return self._model(name, version)
         if version is not None:
             raise UnknownModel(f"{name!r} is a route, and routes have no versions; name the model to ask a version")
         return route
+
+    def _model(self, name: str, version: str | None) -> ModelView:
+        try:
+            return self._models.find(name, version)
+        except UnknownModel:
+            served = [view.spec.name for view in self._models.all()]
+            if name in served:
+                raise
+            raise unknown(name, [*served, *(public.name for public in self.public())]) from None
 
     def all(self) -> list[ModelView]:
         """Every served version."""

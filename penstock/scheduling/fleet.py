@@ -6,13 +6,13 @@ import asyncio
 import math
 import os
 from collections.abc import Iterable
-from difflib import get_close_matches
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeAlias
 
 from penstock.core.clock import system_clock
 from penstock.core.errors import Conflict, ModelFileError, Unavailable, UnknownModel
 from penstock.core.model import ModelSpec
+from penstock.core.nearest import unknown
 from penstock.core.reply import Reply
 from penstock.core.request import Request
 from penstock.runtimes import registry
@@ -102,7 +102,7 @@ class Fleet:
         """The version asked for, or the newest. Raises `UnknownModel`, with what is near."""
         versions = self._models.get(name)
         if versions is None:
-            raise UnknownModel(f"no model {name[:64]!r} is served here{_near(name, self._models)}")
+            raise unknown(name, self._models)
         if version is None:
             return versions[next(reversed(versions))]
         deployment = versions.get(version)
@@ -213,9 +213,3 @@ def _quota(*files: Path) -> float | None:
         return int(quota) / int(period) if int(quota) > 0 else None
     except (OSError, ValueError):
         return None
-
-
-def _near(name: str, models: Iterable[str]) -> str:
-    near = get_close_matches(name[:128], list(models), n=1, cutoff=0.6)
-    served = ", ".join(list(models)[:10]) or "none"
-    return f"; did you mean {near[0]!r}?" if near else f"; served: {served}"

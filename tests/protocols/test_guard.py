@@ -294,6 +294,29 @@ def test_refusals_name_no_model_that_a_key_is_not_for() -> None:
         assert b"tiny" not in body(answer)
 
 
+@pytest.mark.parametrize(("path", "message"), ASKED)
+def test_what_is_not_served_is_told_without_names_that_a_key_is_not_for(path: str, message: Any) -> None:
+    absent = json.loads(json.dumps(message).replace("other", "tinny")) if isinstance(message, dict) else message
+    server = scoped("tinny", "nobody", "stable", "iris@1")
+    answer = ask(server, path.replace("other", "tinny"), absent)
+    said = body(answer).decode()
+    assert answer.status == 404
+    assert not server.echo.requests
+    assert "served: iris@1, stable" in said
+    assert not {"tiny", "minilm", "assistant", "other"} & set(re.findall(r"\w+", said))
+
+
+def test_a_mistyped_name_is_told_what_was_meant() -> None:
+    assert b"did you mean 'assistant'?" in body(ask(scoped("asistant", "assistant"), "/models/asistant/predict", ROWS))
+    for path, message in (
+        ("/models/assistent", None),
+        ("/v1/chat/completions", {"model": "asistant", "messages": CHAT}),
+    ):
+        assert b"did you mean 'assistant'?" in body(ask(doors(k=principal()), path, message))
+    assert b"served: nothing that this key may use" in body(ask(scoped("tinny"), "/models/tinny"))
+    assert b"did you mean 'iris@1'?" in body(ask(scoped("iris@1", "iris@9"), "/models/iris/versions/9/predict", ROWS))
+
+
 def test_asking_does_not_manage() -> None:
     """Ollama's way to load and unload a model goes through doors that ask models."""
     server = doors(k=principal(["infer"]))

@@ -39,6 +39,15 @@ def test_a_route_has_no_versions() -> None:
         names(Backend("a")).find("route", "1")
 
 
+@pytest.mark.parametrize(
+    ("asked", "says"),
+    [("rout", "did you mean 'route'"), ("gpt-4", "did you mean 'gpt-4o'"), ("xyz", "served: small, route, gpt-4o$")],
+)
+def test_an_unknown_name_is_told_routes_and_aliases_too(asked: str, says: str) -> None:
+    with pytest.raises(UnknownModel, match=says):
+        names(Backend("small")).find(asked)
+
+
 def test_public_names_are_listed() -> None:
     listed = [(name.name, name.kind, name.models) for name in names(Backend("a")).public()]
     assert listed == [("route", "route", ("a",)), ("gpt-4o", "alias", ("route",))]

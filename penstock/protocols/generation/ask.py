@@ -116,7 +116,7 @@ class Asker:
                 continue
             _check_adapter(found)
             return found
-        return Named(model, "", models.find(model))
+        return Named(model, "", visible(self._models, http.principal).find(model))
 
 
 def _request(

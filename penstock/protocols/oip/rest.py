@@ -24,7 +24,7 @@ from penstock.protocols.oip.encode import encode
 from penstock.protocols.oip.encode import heavy as json_is_long
 from penstock.protocols.oip.statistics import statistics
 from penstock.protocols.texts import takes_truncation, with_truncation
-from penstock.protocols.visible import check, visible
+from penstock.protocols.visible import visible
 
 EXTENSIONS = ["binary_tensor_data", "model_configuration", "model_repository", "statistics"]
 NO_LIMITS = (NEVER, DEFAULT_LEVEL)
@@ -55,12 +55,11 @@ class OipRest:
 
     async def infer(self, http: HttpRequest, name: str, version: str | None = None) -> HttpResponse:
         """POST .../infer"""
-        if http.principal.routes is not None:
-            check(http.principal, name, version)
+        model = visible(self._models, http.principal).find(name, version)
         if len(http.body) > HEAVY and heavy(http):
-            infer = await aside(decode, http, lambda: self._models.find(name, version).signature)
+            infer = await aside(decode, http, lambda: model.signature)
         else:
-            infer = decode(http, lambda: self._models.find(name, version).signature)
+            infer = decode(http, lambda: model.signature)
         if infer.parameters is not None and "truncate" in infer.parameters:
             self._may_cut(infer, infer.parameters["truncate"], name, version)
         request = request_of(

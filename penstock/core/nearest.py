@@ -1,0 +1,19 @@
+"""What is said of a name that nothing is served under: the one that was meant, or those that there are."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from difflib import get_close_matches
+
+from penstock.core.errors import UnknownModel
+
+SHOWN = 10
+"""Names that a refusal lists at most."""
+
+
+def unknown(name: str, served: Iterable[str], none: str = "none") -> UnknownModel:
+    """The refusal of a name. `served`: the names that may be shown to the caller; `none`: said where there are none."""
+    names = list(dict.fromkeys(served))
+    near = get_close_matches(name[:128], names, n=1, cutoff=0.6)
+    others = f"did you mean {near[0]!r}?" if near else f"served: {', '.join(names[:SHOWN]) or none}"
+    return UnknownModel(f"no model {name[:64]!r} is served here; {others}")
