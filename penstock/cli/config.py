@@ -40,13 +40,14 @@ def check(
     """Say whether a YAML file could be served: settings, model files and trust. Exit status 2 when not."""
     problems, config = examined(file)
     if as_json:
-        models = [] if config is None else list(config.models)
-        typer.echo(msgspec.json.encode({"ok": not problems, "models": models, "problems": problems}))
+        models, routes = ([], []) if config is None else (list(config.models), list(config.routes))
+        typer.echo(msgspec.json.encode({"ok": not problems, "models": models, "routes": routes, "problems": problems}))
         raise typer.Exit(2 if problems else 0)
     if problems or config is None:
         raise refusal(problems)
     names = ", ".join(config.models) or "no models yet"
-    typer.echo(f"{file} is right: {names}")
+    more = f"; routes: {', '.join(config.routes)}" if config.routes else ""
+    typer.echo(f"{file} is right: {names}{more}")
 
 
 def examined(file: Path) -> tuple[list[Problem], Config | None]:

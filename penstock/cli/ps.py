@@ -10,6 +10,7 @@ from typing import Annotated, Any
 import msgspec
 import typer
 
+from penstock.cli import routes
 from penstock.cli.chat.server import DEFAULT_URL, Server, given_url
 from penstock.runtimes.generation.memory import in_words
 
@@ -31,20 +32,23 @@ def ps(
     ] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """List the models of a running server: state, answers under way, memory."""
+    """List the models and routes of a running server: state, answers under way, memory."""
     server = Server(given_url(url) or DEFAULT_URL)
-    rows = listed(server)
+    rows, ways = listed(server)
     if as_json:
-        typer.echo(msgspec.json.encode({"url": server.url, "models": rows}))
+        typer.echo(msgspec.json.encode({"url": server.url, "models": rows, "routes": [way._asdict() for way in ways]}))
     else:
-        show(rows)
+        show(rows, ways)
 
 
-def listed(server: Server) -> list[dict[str, Any]]:
-    """A row per served version. `memory`: bytes, by estimate; `cache`: share of the key-value cache in use, 0 to 1."""
+def listed(server: Server) -> tuple[list[dict[str, Any]], list[routes.Route]]:
+    """A row per served version, and the routes. `memory`: bytes, by estimate; `cache`: share of the key-value cache in
+    use, 0 to 1."""
     loaded = {model["name"]: model for model in server.get("/api/ps")["models"]}
     busy = gauges(server.text("/metrics"))
-    return [_row(model, loaded.get(model["name"], {}), busy.get(model["name"], {})) for model in server.models()]
+    models, others = server.listed()
+    rows = [_row(model, loaded.get(model["name"], {}), busy.get(model["name"], {})) for model in models]
+    return rows, routes.of_names(others)
 
 
 def _row(model: Mapping[str, Any], loaded: Mapping[str, Any], busy: Mapping[str, float]) -> dict[str, Any]:
@@ -71,8 +75,8 @@ def gauges(page: str) -> dict[str, dict[str, float]]:
     return found
 
 
-def show(rows: list[dict[str, Any]]) -> None:
-    """A table for people."""
+def show(rows: list[dict[str, Any]], ways: list[routes.Route]) -> None:
+    """Tables for people."""
     from rich import box
     from rich.console import Console
     from rich.table import Table
@@ -85,6 +89,8 @@ def show(rows: list[dict[str, Any]]) -> None:
         table.add_row(*(Text(cell) for cell in _cells(row)))
     console = Console(file=sys.stdout, highlight=False)
     console.print(table)
+    if ways:
+        console.print(routes.table(ways))
     for row in rows:
         if row["reason"] and row["state"] != "UNLOADED":
             console.print(Text(f"{row['name']}: {row['reason']}"), soft_wrap=True)

@@ -101,12 +101,12 @@ def _given(options: dict[str, Any]) -> dict[str, Any]:
 
 def announce(app: App, as_json: bool) -> None:
     """Says that the server is ready: a table for people, or one JSON line for programs."""
-    deployments = list(app.fleet.all())
+    deployments, routes = list(app.fleet.all()), app.config.routes
     if as_json:
         models = [{"name": d.spec.name, "version": d.spec.version, "runtime": d.spec.runtime} for d in deployments]
-        line = {"event": "ready", "url": app.url, "pid": os.getpid(), "models": models}
+        line = {"event": "ready", "url": app.url, "pid": os.getpid(), "models": models, "routes": list(routes)}
         print(msgspec.json.encode(line).decode(), flush=True)
         return
     from penstock.cli.table import startup
 
-    startup(deployments, app.url)
+    startup(deployments, app.url, served_routes=routes, keys=app.books.guard.asks)

@@ -1,20 +1,22 @@
-"""What a person sees when a server is up: the models, where they answer, and a curl to paste for each."""
+"""What a person sees when a server is up: models and routes, where they answer, and curls to paste."""
 
 from __future__ import annotations
 
 import json
 import shlex
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Protocol
 
-from penstock.cli import language
+from penstock.cli import language, routes
+from penstock.core.access import KEY_VARIABLE
 from penstock.core.language import GENERATION
 from penstock.core.model import ModelSpec, State
 from penstock.core.signature import Signature, TensorSpec
 from penstock.core.tensors import DTYPES
 from penstock.core.text import TOKENS, TRUNCATED
 from penstock.protocols.docs.texts import rows_for
+from penstock.routing.settings import RouteSettings
 from penstock.runtimes.remote.choice import REMOTE
 from penstock.scheduling.settings import DeploymentSettings
 
@@ -26,6 +28,8 @@ MANY = 6
 """Inputs or labels beyond which the table only counts them."""
 LONG = 1200
 """Characters of JSON beyond which a curl is not for pasting."""
+NO_ROUTES: Mapping[str, RouteSettings] = {}
+NEED_KEY = f"Requests need a key: the lines below show that in {KEY_VARIABLE} (penstock keys create TENANT makes one)\n"
 
 
 class Shown(Protocol):
@@ -47,21 +51,32 @@ class Shown(Protocol):
     def threads(self) -> int: ...
 
 
-def startup(models: Sequence[Shown], url: str, console: Console | None = None) -> None:
-    """Prints the table, the URLs, and one curl per model."""
+def startup(
+    models: Sequence[Shown],
+    url: str,
+    console: Console | None = None,
+    *,
+    served_routes: Mapping[str, RouteSettings] = NO_ROUTES,
+    keys: bool = False,
+) -> None:
+    """Prints the tables, the URLs, and curls. `keys`: whether requests need one."""
     from rich.console import Console
 
     console = console or Console(file=sys.stdout)
     console.print(table(models))
+    if served_routes:
+        console.print(routes.table(routes.of_settings(served_routes)))
     for model in models:
         for line in language.notes(model):
             console.print(line, highlight=False, soft_wrap=True, markup=False)
     console.print(
         f"Serving at [bold]{url}[/]   docs {url}/docs   metrics {url}/metrics\n", highlight=False, soft_wrap=True
     )
-    for model in models:
+    if keys:
+        console.print(NEED_KEY, highlight=False, soft_wrap=True)
+    for line in examples(models, url, served_routes, keys=keys):
         # Not through rich's wrapping: the line is for pasting.
-        console.file.write(f"{curl(model, url)}\n\n")
+        console.file.write(f"{line}\n\n")
     console.print("Ctrl-C stops it, after the requests it has accepted.", style="dim", highlight=False)
     console.file.flush()
 
@@ -118,17 +133,37 @@ def shape(sizes: Sequence[int]) -> str:
     return "[" + ", ".join("n" if size == -1 else str(size) for size in sizes) + "]"
 
 
-def curl(model: Shown, url: str) -> str:
-    """A command that asks the model, with a row of its example or zeros."""
-    described = language.described(model.spec)
+def examples(
+    models: Sequence[Shown], url: str, served_routes: Mapping[str, RouteSettings] = NO_ROUTES, *, keys: bool = False
+) -> list[str]:
+    """Commands to paste: one per route, those that generate text first, and one per model that no route asks."""
+    named = {name: m for m in models for name in (m.spec.name, f"{m.spec.name}@{m.spec.version}")}
+    behind = {name: [named[t] for t in (*r.models, *r.fallback) if t in named] for name, r in served_routes.items()}
+    asked = sorted(((name, of[0]) for name, of in behind.items() if of), key=lambda each: not generates(each[1]))
+    within = [id(model) for of in behind.values() for model in of]
+    asked += [(model.spec.name, model) for model in models if id(model) not in within]
+    shows = f' -H "Authorization: Bearer ${KEY_VARIABLE}"' if keys else ""
+    lines = [curl(model, url, name) for name, model in asked]
+    return [line if line.startswith("#") else line + shows for line in lines]
+
+
+def generates(model: Shown) -> bool:
+    """Whether it answers with text that it makes up."""
+    is_said = model.signature is not None and model.signature.task == GENERATION
+    return is_said or language.described(model.spec) is not None
+
+
+def curl(model: Shown, url: str, name: str = "") -> str:
+    """A command that asks the model, or by `name` a route to it, with a row of its example or zeros."""
+    name, described = name or model.spec.name, language.described(model.spec)
     if described is not None:
-        return language.curl(model.spec.name, described, url)
-    if model.signature is not None and model.signature.task == GENERATION:
-        return language.chat(model.spec.name, url)
+        return language.curl(name, described, url)
+    if generates(model):
+        return language.chat(name, url)
     body = json.dumps({"inputs": [example_row(model)]}, ensure_ascii=False)
-    path = f"{url}/models/{model.spec.name}/predict"
+    path = f"{url}/models/{name}/predict"
     if len(body) > LONG:
-        return f"# {model.spec.name}: its rows are too long to show; see {url}/docs and POST to {path}"
+        return f"# {name}: its rows are too long to show; see {url}/docs and POST to {path}"
     return f"curl {path} -d {shlex.quote(body)}"
 
 

@@ -9,10 +9,11 @@ from urllib.parse import quote
 import msgspec
 
 from penstock.core.model import Catalog, PublicName
+from penstock.core.principal import Principal
 from penstock.protocols.answer import about
 from penstock.protocols.http.message import HttpRequest, HttpResponse
 from penstock.protocols.http.routes import Routes
-from penstock.protocols.visible import visible
+from penstock.protocols.visible import covers, visible
 
 METRICS_TYPE = b"text/plain; version=0.0.4; charset=utf-8"
 
@@ -65,7 +66,7 @@ class Operations:
     async def models(self, http: HttpRequest) -> HttpResponse:
         """GET /models: what is served."""
         models = visible(self._models, http.principal)
-        names = [_named(public, models.find(public.name)) for public in models.public()]
+        names = [_named(public, models.find(public.name), http.principal) for public in models.public()]
         return _json({"models": [_described(model) for model in models.all()], "names": names})
 
 
@@ -82,9 +83,14 @@ def _usage(model: Any) -> dict[str, Any]:
     }
 
 
-def _named(public: PublicName, model: Any) -> dict[str, Any]:
-    """An alias or a route, and the state of what it leads to."""
-    return {"name": public.name, "kind": public.kind, "state": model.state, "reason": model.reason}
+def _named(public: PublicName, model: Any, principal: Principal) -> dict[str, Any]:
+    """An alias or a route, and the state of what it leads to; of a route its policy, and those of its models that the
+    caller may use."""
+    named = {"name": public.name, "kind": public.kind, "state": model.state, "reason": model.reason}
+    if public.kind == "alias":
+        return named
+    behind = [target for target in public.models if covers(principal, target)]
+    return named | {"policy": model.spec.details["policy"], "models": behind}
 
 
 def _described(model: Any) -> dict[str, Any]:

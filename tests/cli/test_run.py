@@ -37,7 +37,7 @@ def served(model: Scripted) -> Iterator[Live]:
         OllamaModels(model, models, "9.9").mount(routes)
         Operations(models, lambda: b"", "9.9").mount(routes)
 
-    with live(mount, llm()) as doors:
+    with live(mount, llm(), routes_to={"assistant": "tiny"}) as doors:
         yield doors
 
 
@@ -143,7 +143,8 @@ def test_an_answer_that_fails(model: Scripted, env: dict[str, str]) -> None:
 def test_what_cannot_be_run(env: dict[str, str], tmp_path: Path) -> None:
     for arguments, url, status, says in (
         (("tiny",), env["PENSTOCK_URL"], 2, "nothing to ask"),
-        (("huge", "a"), env["PENSTOCK_URL"], 2, "serves tiny"),
+        (("huge", "a"), env["PENSTOCK_URL"], 2, "serves assistant, tiny"),
+        (("asistant", "a"), env["PENSTOCK_URL"], 2, "did you mean 'assistant'"),
         (("tiny", "a"), "http://127.0.0.1:9", 1, "nothing answers at http://127.0.0.1:9"),
         (("tiny", "a"), "localhost", 2, "is no URL"),
         (("", "a"), env["PENSTOCK_URL"], 2, "name a model"),

@@ -260,7 +260,13 @@ def test_lists_have_aliases_and_routes() -> None:
     index = json.loads(body(server.ask("POST", "/v2/repository/index")))
     assert [(model["name"], model["state"]) for model in index] == [(n, "READY") for n in ("iris", "r", "stable")]
     told = json.loads(body(server.ask("GET", "/models")))
-    assert told["names"][0] == {"name": "r", "kind": "route", "state": "READY", "reason": ""}
+    ready = {"state": "READY", "reason": ""}
+    assert told["names"] == [
+        {"name": "r", "kind": "route", **ready, "policy": "first", "models": ["iris"]},
+        {"name": "stable", "kind": "alias", **ready},
+    ]
+    [route] = json.loads(body(ask(scoped("assistant"), "/models")))["names"]
+    assert (route["name"], route["policy"], route["models"]) == ("assistant", "first", [])
 
 
 def test_the_document_shows_what_a_key_is_for() -> None:

@@ -6,6 +6,7 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
@@ -109,8 +110,11 @@ def _nowhere(model: str, server: Server | None) -> str:
     says = f"{model[:128]!r} is no pulled model (penstock ls), no file and no source such as hf:org/name"
     if server is None:
         return f"{says}, and no server runs at {DEFAULT_URL}"
-    names = ", ".join(sorted({found["name"] for found in server.models()})[:10])
-    return f"{says}; {server.url} serves {names}"
+    models, others = server.listed()
+    names = list(dict.fromkeys(found["name"] for found in (*models, *others)))
+    if near := get_close_matches(model[:128], names, n=1, cutoff=0.6):
+        return f"{says}; did you mean {near[0]!r} of {server.url}?"
+    return f"{says}; {server.url} serves {', '.join(sorted(names)[:10])}"
 
 
 def source_of(model: str) -> str | None:

@@ -73,11 +73,14 @@ class Server:
 
     def models(self) -> list[dict[str, Any]]:
         """What is served: name, version, runtime, state and its reason."""
+        return self.listed()[0]
+
+    def listed(self) -> tuple[list[dict[str, Any]], list[dict[str, Any]]]:
+        """What is served, and the routes and aliases that lead there."""
         said = self.get("/models")
         if not isinstance(said, dict) or not isinstance(said.get("models"), list):
             raise self._stranger()
-        found: list[dict[str, Any]] = said["models"]
-        return found
+        return said["models"], said.get("names", [])
 
     def load(self, name: str) -> None:
         """Loads a model that was unloaded, and waits for it."""
