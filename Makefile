@@ -15,7 +15,7 @@ demo: .venv/.demo  ## real models, served and asked over HTTP (ARGS=--once ends 
 	$(BIN)/penstock demo $(ARGS)
 
 test: .venv/.test  ## the tests (ARGS="tests/core -x")
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest -n 2 --dist loadfile $(ARGS)
 
 lint: .venv/.lint  ## ruff, mypy strict, import-linter
 	$(BIN)/ruff check .

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from penstock.telemetry import logs
 from tests import servers
 
 pytest_plugins = ("tests.services",)
@@ -23,6 +24,12 @@ def state_home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("state")
     os.environ["XDG_STATE_HOME"] = str(folder)
     return folder
+
+
+@pytest.fixture(autouse=True)
+def _logs() -> None:
+    """All of the log, whatever a test before this one has asked for."""
+    logs.configure("info", "json")
 
 
 @dataclass

@@ -9,7 +9,7 @@ from penstock.admission.gradient import Gradient
 from penstock.admission.settings import AdaptiveSettings
 from penstock.core.clock import Clock, system_clock
 from penstock.core.errors import DeadlineExceeded, Overloaded, PenstockError
-from penstock.core.generation import Generation
+from penstock.core.generation import Generated, Generation
 from penstock.core.reply import Reply
 from penstock.core.request import Handler, Request
 
@@ -73,7 +73,7 @@ class AdaptiveConcurrency:
     def _ended(self, bound: Gradient, began: float, reply: Reply) -> None:
         now = self._clock()
         if not isinstance(reply.outcome, PenstockError):
-            if reply.meta.cache != "hit":
+            if reply.meta.cache != "hit" and (reply.meta.first_s or not isinstance(reply.outcome, Generated)):
                 bound.took(reply.meta.first_s or now - began, now)
         elif isinstance(reply.outcome, DeadlineExceeded | Overloaded):
             bound.dropped()

@@ -62,10 +62,16 @@ def examined(file: Path) -> tuple[list[Problem], Config | None]:
 
 
 def sources(config: Config, file: Path) -> list[Problem]:
-    """What is wrong with the sources of the models: not there, not served, not trusted."""
+    """What is wrong with the sources of the models: not there, not served, not trusted; and with routes' files."""
     from penstock.config.models import check as check_model
+    from penstock.config.routing import check as check_route
 
     problems = []
+    for name, route in config.routes.items():
+        try:
+            check_route(route, file.absolute().parent)
+        except SetupError as error:
+            problems.append(Problem(file.name, None, f"routes.{name}.estimator", error.message))
     for name, model in config.models.items():
         try:
             check_model(name, model, file.absolute().parent)

@@ -31,6 +31,8 @@ COLUMNS = {
 }
 """What the table shows, in order; columns in which nothing stands are left out."""
 ALWAYS = ("requests", "cost", "per_1000")
+SHOWN = 10
+"""Models without a price that are named."""
 WIDE = 160
 """Characters of a line where nobody looks at a terminal."""
 
@@ -67,8 +69,16 @@ def _moment(text: str, now: float) -> float:
     try:
         found = datetime.fromisoformat(text.strip())
     except ValueError:
-        return now - seconds(text)
+        return now - _span(text)
     return (found if found.tzinfo else found.replace(tzinfo=UTC)).timestamp()
+
+
+def _span(text: str) -> float:
+    try:
+        return seconds(text)
+    except ConfigError:
+        says = f"{text[:40]!r} is no span of time such as 24h or 30d, and no date such as 2026-11-01"
+        raise ConfigError(says) from None
 
 
 def show(found: Costs) -> None:
@@ -86,7 +96,7 @@ def show(found: Costs) -> None:
     for row in found.rows:
         table.add_row(Text(row.name), *(Text(cell(row, column)) for column in columns))
     Console(file=sys.stdout, width=None if sys.stdout.isatty() else WIDE).print(table)
-    print(note(found.total), file=sys.stderr)
+    print(note(found), file=sys.stderr)
 
 
 def shown(found: Costs) -> list[str]:
@@ -124,13 +134,15 @@ def money(usd: float) -> str:
     return f"${usd:.4f}" if abs(usd) >= 0.01 else f"${usd:.3g}"
 
 
-def note(total: Cost) -> str:
+def note(found: Costs) -> str:
     """What to know about these figures."""
     from penstock.telemetry.prices.public import public
 
-    unpriced = total.requests - total.priced
+    unpriced = found.total.requests - found.total.priced
     have = "request has" if unpriced == 1 else "requests have"
-    lacking = f"{unpriced:,} {have} no price: name one under prices: in the YAML. " if unpriced else ""
+    models = [row.name for row in found.rows if row.priced < row.requests] if found.by == "model" else []
+    named = f" ({', '.join(models[:SHOWN])})" if models else ""
+    lacking = f"{unpriced:,} {have} no price{named}: name one under prices: in the YAML. " if unpriced else ""
     return (
         f"{lacking}In USD, by the prices in force when each request ended; the public ones are of {public().date}, "
         "to be compared with your bill. The last minute may still be missing."

@@ -14,6 +14,7 @@ from penstock.cli import rated
 from penstock.cli.durations import seconds
 from penstock.cli.explained import decision, estimator_of, route_of
 from penstock.cli.state import FILE, ConfigOption, StateOption, reached
+from penstock.config.document import nearest
 from penstock.core.errors import ConfigError
 from penstock.core.request import Hints
 from penstock.routing.complexity.artifact import write
@@ -86,6 +87,7 @@ def calibrate_(
     elif settings is None:
         raise ConfigError("name a file with --log, or the server's YAML file with --config to read its ledger")
     else:
+        _check_model(name, settings, model)
         with reached(file, state) as database:
             answers = rated.of_ledger(database, name, model or _small(settings), time.time() - seconds(since))
     found = calibrate(estimator.artifact, answers)
@@ -96,6 +98,12 @@ def calibrate_(
         typer.echo(msgspec.json.encode(_facts(found) | {"file": str(out) if written else None}))
     else:
         tell(found, out if written else None)
+
+
+def _check_model(name: str, settings: RouteSettings, model: str | None) -> None:
+    known = {target.partition("@")[0] for target in named(settings)}
+    if model is not None and model.partition("@")[0] not in known:
+        raise ConfigError(f"the route {name} has no model {model[:64]!r}; {nearest(model, known)}")
 
 
 def _file(config: Path | None, route: str | None) -> Path | None:

@@ -32,6 +32,8 @@ if TYPE_CHECKING:
 
 
 log = logger("routing")
+_DEAR = "they count as dearer than all others; name their prices under prices:"
+_UNPRICED = {"complexity": "the model of the least quality counts as the small one; name their prices under prices:"}
 
 
 class Routing:
@@ -87,8 +89,7 @@ class Routing:
             if route.policy not in ("cost", "complexity", "latency") and route.ceilings.cost is None:
                 continue
             if unknown := [model for model in route.models if not self._prices.knows(model)]:
-                hint = "they count as dearer than all others; name their prices under prices:"
-                log.warning("no_price", route=name, models=unknown, hint=hint)
+                log.warning("no_price", route=name, models=unknown, hint=_UNPRICED.get(route.policy, _DEAR))
 
     def _judge(self, settings: RouteSettings) -> Judge | None:
         if settings.policy != "complexity":
@@ -122,6 +123,14 @@ class Routing:
             return None
         shadow = settings.shadow
         return Shadow(name, shadow, self._handler, self._ledger, self._prices.cost, system_clock, self._rng)
+
+
+def check(settings: RouteSettings, base: Path) -> None:
+    """Raises `SetupError` for the file of an estimate that cannot be read."""
+    if settings.policy == "complexity" and settings.estimator:
+        from penstock.routing.complexity.estimate import Estimator
+
+        Estimator.load(base / settings.estimator)
 
 
 def function_of(rule: RuleSettings, base: Path) -> Function | None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import importlib
 import signal
+import sys
 import threading
 
 from penstock.fakes.plans import Plan
@@ -39,6 +40,8 @@ def main() -> None:
         signal.signal(sign, lambda *_: over.set())
     with fake:
         print(fake.url, flush=True)
+        if fake.takes:
+            print(f"it takes {fake.takes}", file=sys.stderr, flush=True)
         over.wait()
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from itertools import pairwise
-from typing import Any
+from typing import Any, ClassVar
 from urllib.parse import unquote
 
 import msgspec
@@ -32,6 +32,8 @@ Event = dict[str, Any]
 class FakeBedrock(FakeServer):
     """Accepts calls that are signed with `ACCESS` and `SECRET`, or carry its `key`. `said`: what its models say.
     `breaks`: the name of an exception that ends streams after the first part of the answer ("" for none)."""
+
+    takes: ClassVar[str] = f"calls signed with AWS_ACCESS_KEY_ID={ACCESS} AWS_SECRET_ACCESS_KEY={SECRET}"
 
     def __init__(self, port: int = 0, *, plan: Plan = GOOD, said: Said | None = None, key: str = ""):
         super().__init__(port, plan=plan)

@@ -32,6 +32,8 @@ class FakeServer(ABC):
 
     prefix: ClassVar[str] = ""
     """What of the address stands before the paths of its API, such as "/v1"."""
+    takes: ClassVar[str] = ""
+    """What it has to be asked with, for people; "" where anything will do."""
 
     def __init__(self, port: int = 0, *, plan: Plan = GOOD):
         self.calls: list[Call] = []

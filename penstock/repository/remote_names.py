@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from difflib import get_close_matches
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
@@ -28,6 +29,13 @@ class RemoteName(NamedTuple):
 def is_remote(source: str) -> bool:
     """Whether a source is a provider's model."""
     return _NAMED.fullmatch(source) is not None or _URL.match(source) is not None
+
+
+def provider_hint(source: str) -> str:
+    """For a source that names a provider that there is not: the one that was meant."""
+    name, sign, model = source.partition(":")
+    near = get_close_matches(name.lower(), PROVIDERS, 1, 0.7) if sign and model else []
+    return f"; did you mean {near[0]}:{model}?" if near else ""
 
 
 def parse(source: str) -> RemoteName:

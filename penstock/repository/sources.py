@@ -17,7 +17,7 @@ from penstock.repository.hub.names import HubName, is_hub, parse
 from penstock.repository.manifest import MANIFEST, NAME, read_manifest
 from penstock.repository.paths import of_path
 from penstock.repository.python_objects import file_of, names_object, of_python, without_object
-from penstock.repository.remote_names import RemoteName, is_remote
+from penstock.repository.remote_names import RemoteName, is_remote, provider_hint
 from penstock.repository.remote_names import known as of_provider
 from penstock.repository.remote_names import parse as parse_remote
 from penstock.repository.trust import Trusted, TrustStore
@@ -159,7 +159,7 @@ def _find(source: str, base: Path) -> Path | HubName | RemoteName | library.Entr
     if names_object(source):
         _check_there(file_of(source, base), source)
         return source
-    raise ModelFileError(f"there is no {source}{_nearest(path)}{_hub_hint(source)}")
+    raise ModelFileError(f"there is no {source}{provider_hint(source) or _nearest(path)}{_hub_hint(source)}")
 
 
 def _check_there(path: Path | None, source: str) -> None:

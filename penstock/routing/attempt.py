@@ -7,10 +7,11 @@ from collections.abc import Callable
 from typing import Any
 
 from penstock.core.clock import Clock
-from penstock.core.errors import Cancelled, Internal, Overloaded, PenstockError, Unavailable
+from penstock.core.errors import Cancelled, DeadlineExceeded, Internal, Overloaded, PenstockError, ProviderSilent
 from penstock.core.reply import Meta, Outcome, Reply
 from penstock.routing.failure.chain import SPECIAL, Chain, GiveUp, Try
 from penstock.routing.hedge import Hedge
+from penstock.routing.patience import Patience
 from penstock.routing.responses.record import merged
 from penstock.routing.watched import Asked
 from penstock.telemetry.logs import logger
@@ -18,8 +19,17 @@ from penstock.telemetry.logs import logger
 log = logger("routing")
 
 
-def _endless(_: str) -> float | None:
+def _endless(_: str) -> Patience | None:
     return None
+
+
+def _silence(reply: Reply, blames: bool) -> PenstockError:
+    """The error of a target that has not begun to answer."""
+    if not reply.working:
+        return Overloaded("the request waited too long for its turn")
+    if blames:
+        return ProviderSilent("the model did not begin to answer in time")
+    return DeadlineExceeded("the model did not begin to answer in its share of the time")
 
 
 class Attempt:
@@ -39,7 +49,7 @@ class Attempt:
         meta: Meta,
         on_end: Callable[[Reply, Outcome], None],
         *,
-        patience: Callable[[str], float | None] = _endless,
+        patience: Callable[[str], Patience | None] = _endless,
         hedge_s: float | None = None,
         heard: list[Any] | None = None,
         whole: bool = False,
@@ -99,21 +109,21 @@ class Attempt:
     def _wait(self) -> None:
         """Watches for silence, from now on, while there is somebody else to ask."""
         self._rest()
-        inner, seconds = self._inner, self._patience(self._chain.target) if self._chain.others else None
-        if inner is not None and not inner.done and seconds is not None:
-            self._timer = asyncio.get_running_loop().call_later(max(0.0, seconds), self._too_slow, inner)
+        inner, patience = self._inner, self._patience(self._chain.target) if self._chain.others else None
+        if inner is not None and not inner.done and patience is not None:
+            wait, ring = max(0.0, patience.seconds), asyncio.get_running_loop().call_later
+            self._timer = ring(wait, self._too_slow, inner, patience.blames)
 
     def _lives(self) -> None:
         """Somebody works on it: silence counts from here."""
         if self._timer is not None:
             self._wait()
 
-    def _too_slow(self, inner: Reply) -> None:
+    def _too_slow(self, inner: Reply, blames: bool) -> None:
         """No word in time: somebody else is asked. Where nobody had begun to work on it, nobody is to blame."""
         self._timer = None
         if inner is self._inner and not self._began and self._chain.others:
-            busy = Overloaded("the request waited too long for its turn")
-            inner.abandon(Unavailable("the model did not begin to answer in time") if inner.working else busy)
+            inner.abandon(_silence(inner, blames))
 
     def _news(self, inner: Reply) -> None:
         """Hands events on; at the end, the outcome, or the request to somebody else."""

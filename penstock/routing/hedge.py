@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
-from penstock.core.errors import Internal, PenstockError
+from penstock.core.errors import Internal, Overloaded, PenstockError, ProviderSilent
 from penstock.core.reply import Reply
 from penstock.routing.watched import Asked
 from penstock.telemetry.logs import logger
@@ -102,8 +102,11 @@ class Hedge:
     def _close(self) -> None:
         self._rest()
         for reply in self._racing:
-            reply.abandon(self._why())
+            reply.abandon(self._why(reply))
 
-    def _why(self) -> PenstockError:
-        assert isinstance(self.reply.outcome, PenstockError)
-        return self.reply.outcome
+    def _why(self, reply: Reply) -> PenstockError:
+        """One that had not begun to work is not to blame for the other's silence."""
+        why = self.reply.outcome
+        assert isinstance(why, PenstockError)
+        innocent = isinstance(why, ProviderSilent) and not reply.working
+        return Overloaded("the request waited too long for its turn") if innocent else why

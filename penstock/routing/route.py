@@ -10,6 +10,7 @@ from penstock.core.reply import Meta
 from penstock.core.request import Request
 from penstock.routing.failure.ladder import Ladder
 from penstock.routing.judge import Judge
+from penstock.routing.patience import Patience
 from penstock.routing.policies.choice import FOR_SESSIONS
 from penstock.routing.policies.contract import Signals
 from penstock.routing.pool import Pool
@@ -89,15 +90,17 @@ class Route:
         timed = settings.patience_ms is not None or settings.hedge_ms is not None or deadline != NEVER
         return (timed or way.probes) and len(way.targets) > 1
 
-    def patience_s(self, target: str, way: Way, deadline: Deadline, now: float) -> float | None:
+    def patience(self, target: str, way: Way, deadline: Deadline, now: float, *, own: bool) -> Patience | None:
         """How long a target may be silent while others are left: as the settings say; less where it is tried after
-        failures; at most a part of the time left, unless it usually needs more."""
+        failures; at most a part of the time left, unless it usually needs more. `own`: the deadline is the route's, not
+        a shorter one of the caller."""
         set_ms, usual = self.settings.patience_ms, self._pool.of(target).usual_s
-        found = [] if set_ms is None else [set_ms / 1000]
+        found = [] if set_ms is None else [Patience(set_ms / 1000, True)]
         if way.probes and target == way.targets[0]:
-            found.append(max(PROBE_PATIENCE_S, USUAL * usual))
+            found.append(Patience(max(PROBE_PATIENCE_S, USUAL * usual), True))
         if deadline != NEVER:
-            found.append(max((SHARE if usual else MOST) * (deadline - now), USUAL * usual))
+            share = max((SHARE if usual else MOST) * (deadline - now), USUAL * usual)
+            found.append(Patience(share, own))
         return min(found, default=None)
 
     def quality(self, meta: Meta) -> float:

@@ -75,6 +75,7 @@ class Router:
         way = route.way(signals_of(request, settings, judged, session, floor), now, self._rng)
         deadline = route.deadline(request.deadline, now)
         heard: list[Any] | None = [] if route.shadow is not None and route.shadow.samples() else None
+        own = deadline < request.deadline
         attempt = self._attempt(
             request.id,
             Chain(way.targets, self.budget, deadline=deadline, rng=self._rng),
@@ -91,7 +92,7 @@ class Router:
             self._clock,
             route.meta(way, request),
             partial(self._ended, route, request, session, heard),
-            patience=lambda target: route.patience_s(target, way, deadline, self._clock()),
+            patience=lambda target: route.patience(target, way, deadline, self._clock(), own=own),
             hedge_s=None if settings.hedge_ms is None else settings.hedge_ms / 1000,
             heard=heard,
             whole=request.whole,

@@ -64,6 +64,8 @@ class Ways:
         way.targets = (*way.targets, *fallback, *rest)
         if missed:
             way.why = f"{way.why}; none {missed}"
+        elif len(wanted) < len(allowed):
+            way.why = f"{way.why}; {len(wanted)} of {len(allowed)} as wished"
         return way
 
     def _chosen(self, wanted: Sequence[Candidate], signals: Signals, now: float, rng: random.Random) -> Way:

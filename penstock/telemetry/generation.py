@@ -67,14 +67,16 @@ class GenerationRecorder:
         """One step of an engine."""
         self.busy_s += seconds
 
-    def finished(self, arrived: float, started: float, first: float, finished: float, usage: Usage) -> None:
-        """One request that went well; moments on the scheduler's clock (`first` 0: it had no token)."""
-        first = first or finished
+    def finished(self, arrived: float, started: float, first: float | None, finished: float, usage: Usage) -> None:
+        """One request that went well; moments on the scheduler's clock (`first` 0: it had no token; None: nobody knows
+        when that came)."""
         self._add("queue", started - arrived)
-        self._add("first", first - arrived)
-        self._add("prefill", first - started)
-        self._add("decode", finished - first)
         self._add("whole", finished - arrived)
+        if first is not None:
+            first = first or finished
+            self._add("first", first - arrived)
+            self._add("prefill", first - started)
+            self._add("decode", finished - first)
         self._recorder.request(finished - arrived, started - arrived, 0.0, finished - started)
         self._recorder.batch(1, finished - started)
         self.draft_tokens += usage.draft_tokens

@@ -87,6 +87,7 @@ def test_it_works_without_a_file_and_from_a_pipe(tmp_path: Path) -> None:
     [
         (["explain", EASY, "--route", "none"], "it has: plain, assistant"),
         (["calibrate", "--log", "none.csv"], "No such file"),
+        (["calibrate", "--model", "chta"], "did you mean chat"),
         (["calibrate"], "at least 100 rated answers of the small model; there are 0"),
     ],
 )

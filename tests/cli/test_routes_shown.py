@@ -16,6 +16,7 @@ import pytest
 import yaml
 
 from penstock.admission.keys.store import KeyStore
+from penstock.cli.config import examined
 from penstock.cli.table import examples
 from penstock.core.model import ModelSpec
 from penstock.core.signature import Signature
@@ -112,6 +113,17 @@ def test_config_check_names_routes(tmp_path: Path) -> None:
     right = f"{file} is right: small, premium, own; routes: assistant\n"
     assert penstock("config", "check", file, env=env) == right
     assert json.loads(penstock("config", "check", file, "--json", env=env))["routes"] == ["assistant"]
+
+
+def test_an_estimate_that_cannot_be_read_is_found_by_config_check(tmp_path: Path) -> None:
+    route = {"policy": "complexity", "models": ["a", "b"], "estimator": "nope.json"}
+    models = {name: {"source": f"http://127.0.0.1:9/v1#{name}"} for name in "ab"}
+    file = tmp_path / "penstock.yaml"
+    file.write_text(json.dumps({"models": models, "routes": {"assistant": route}}))
+    found, config = examined(file)
+    assert config is not None
+    assert [problem.path for problem in found] == ["routes.assistant.estimator"]
+    assert "nope.json" in found[0].message
 
 
 @dataclass

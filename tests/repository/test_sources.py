@@ -83,6 +83,7 @@ def test_python_file_without_object_lists_them(tmp_path: Path) -> None:
     ("source", "reason"),
     [
         ("iriss.onnx", r"did you mean iris\.onnx\?"),
+        ("opena:gpt-5-mini", "did you mean openai:gpt-5-mini"),
         ("no/such/folder.onnx", "folder does not exist"),
         ("cod.py:predict", r"there is no cod\.py"),
         ("https://example.org/m.onnx", "download it first"),

@@ -84,6 +84,7 @@ def test_easy_goes_to_the_small_one_and_the_unknown_to_the_strong_one() -> None:
 
 def test_a_session_moves_up_and_never_down() -> None:
     assert names(chosen(Complexity(0.6), easy=0.99, floor=0.9))[0] == "strong"
+    assert names(chosen(Cost(), floor=0.9, quality=0.1))[0] == "strong"
 
 
 @pytest.mark.parametrize("unpriced", ["small", "strong"])
@@ -95,4 +96,3 @@ def test_complexity_without_all_prices_goes_by_quality(unpriced: str) -> None:
     for easy, name in ((0.99, "small"), (0.01, "strong")):
         decision = Complexity(0.6).choose(Signals(easy=easy), candidates, random.Random(0))
         assert decision.order[0].name == name
-    assert names(chosen(Cost(), floor=0.9, quality=0.1))[0] == "strong"

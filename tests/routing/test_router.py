@@ -190,7 +190,7 @@ def test_a_silent_model_is_given_up_when_patience_ends() -> None:
     made = router(silent, Backend("b", ["from b"]), patience_ms=20)
     text, reply = run(ask(made))
     assert (text, reply.meta.model) == ("from b", "b")
-    assert reply.meta.why == "fallback: a answered unavailable"
+    assert reply.meta.why == "fallback: a answered provider_silent"
     assert (silent.live, made.pool.of("a").in_flight, made.pool.of("a").failures) == (0, 0, 1)
 
 
@@ -392,7 +392,7 @@ def test_who_is_tried_is_who_would_have_been_asked() -> None:
 def test_a_wish_that_nobody_meets_is_named() -> None:
     made = router(Backend("a"), Backend("b"))
     reply = run(ask(made, hints=Hints(quality=0.9)))[1]
-    assert reply.meta.model == "b"
+    assert (reply.meta.model, reply.meta.why) == ("b", "first in order; 1 of 2 as wished")
     reply = run(ask(made, hints=Hints(budget=-1.0)))[1]
     assert reply.meta.why == "first in order; none within the budget"
 

@@ -14,6 +14,7 @@ import msgspec
 import pytest
 
 from penstock.core.clock import system_clock
+from penstock.core.deadline import NEVER
 from penstock.core.errors import (
     BadInput,
     Cancelled,
@@ -143,7 +144,69 @@ def test_a_whole_answer_has_the_time_to_be_written(fake: FakeOpenAI) -> None:
     asyncio.run(ask())
 
 
-def test_the_clouds_through_the_same_door(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_whole_answer_that_stops_in_the_middle(fake: FakeOpenAI) -> None:
+    """Its writing is over, so it may only be silent for as long as any that has begun."""
+
+    async def ask() -> None:
+        async with served(fake, first_byte_timeout_ms=5000, idle_timeout_ms=200) as fleet:
+            fake.script(plans.silent(3))
+            with pytest.raises(ProviderSilent, match=r"was silent for 0\.2 s"):
+                await said(fleet, whole=True)
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("end", ["left", "late"])
+def test_a_whole_answer_that_nobody_waits_for_took_tokens_all_the_same(fake: FakeOpenAI, end: str) -> None:
+    async def ask() -> None:
+        async with served(fake) as fleet:
+            fake.script(plans.slow(30))
+            late = system_clock() + 0.5 if end == "late" else NEVER
+            reply = await asked(fleet, whole=True, deadline=late)
+            await asyncio.sleep(0.5)
+            if end == "left":
+                reply.close()
+            await events(reply)
+            usage = reply.meta.usage
+            assert usage is not None
+            assert usage.prompt_tokens > 0
+            assert 10 <= usage.completion_tokens <= 4096
+
+    asyncio.run(ask())
+
+
+def test_nobody_knows_when_a_whole_answer_began(fake: FakeOpenAI) -> None:
+    async def ask() -> None:
+        async with served(fake) as fleet:
+            reply = await asked(fleet, whole=True)
+            await events(reply)
+            assert (reply.meta.first_s, reply.meta.total_s > 0) == (0.0, True)
+            spans = deployment(fleet).generation.spans()
+            assert [int(spans[name].count) for name in ("whole", "first", "decode")] == [1, 0, 0]
+
+    asyncio.run(ask())
+
+
+def test_a_provider_that_streams_whatever_it_is_asked(fake: FakeOpenAI) -> None:
+    async def ask() -> None:
+        async with served(fake, extra={"stream": True}) as fleet:
+            assert await said(fleet, whole=True) == ANSWER
+
+    asyncio.run(ask())
+
+
+def test_options_of_streams_go_with_streams_only(fake: FakeOpenAI) -> None:
+    async def ask() -> None:
+        async with served(fake, extra={"stream_options": {"include_usage": True, "more": 1}}) as fleet:
+            for whole in (True, False):
+                assert await said(fleet, whole=whole) == ANSWER
+                assert ("stream_options" in fake.calls[-1].json) is not whole
+
+    asyncio.run(ask())
+
+
+@pytest.mark.parametrize("whole", [True, False])
+def test_the_clouds_through_the_same_door(monkeypatch: pytest.MonkeyPatch, whole: bool) -> None:
     monkeypatch.setenv("AWS_ACCESS_KEY_ID", ACCESS)
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", SECRET)
     monkeypatch.setenv("THEIR_KEY", KEY)
@@ -158,11 +221,15 @@ def test_the_clouds_through_the_same_door(monkeypatch: pytest.MonkeyPatch) -> No
 
     async def ask(name: str, cloud: Any, options: Any) -> None:
         async with served(cloud, name, **options) as fleet:
-            assert await said(fleet) == ANSWER
+            assert await said(fleet, whole=whole) == ANSWER
             cloud.script(plans.cut(3))
-            *_, error = await events(await asked(fleet))
+            *_, error = await events(await asked(fleet, whole=whole))
             assert isinstance(error, ProviderFailed)
-            assert await said(fleet) == ANSWER
+            reply = await asked(fleet, whole=whole)
+            await events(reply)
+            usage = reply.meta.usage
+            assert usage is not None
+            assert (usage.prompt_tokens, usage.completion_tokens) == (3, 5) or (name == "mistral" and not whole)
 
     for name, cloud, options in clouds:
         with cloud:

@@ -45,10 +45,11 @@ def _unreadable(error: Exception) -> ConfigError:
 
 def check_credentials() -> None:
     """Raises `ConfigError` where there are none. May wait for a machine's role, some seconds at most."""
+    session = _session()
     from botocore.exceptions import BotoCoreError
 
     try:
-        found = _session().get_credentials()
+        found = session.get_credentials()
     except BotoCoreError as error:
         raise _unreadable(error) from None
     if found is None:

@@ -175,7 +175,8 @@ class Client:
         return None
 
     async def _read(self, response: aiohttp.ClientResponse, call: HttpCall, watch: Watch, take: Take) -> None:
-        content, cutter = response.content, frames(self._framing(response, call))
+        framing = self._framing(response, call)
+        content, cutter, whole = response.content, frames(framing), framing == "json"
         heard, size = Heard.NOTHING, 0
         while data := await content.readany():
             size += len(data)
@@ -190,15 +191,17 @@ class Client:
             if heard is Heard.ALL:
                 watch.finishing()
             else:
-                watch.heard(heard is Heard.SOME)
+                watch.heard(heard is Heard.SOME or (whole and not data.isspace()))
         if heard is not Heard.ALL:
             take(cutter.end())
 
     def _framing(self, response: aiohttp.ClientResponse, call: HttpCall) -> Any:
-        """As the call expects it; some answer as a whole what was to come piece by piece."""
+        """As the call expects it; some answer as a whole what was to come piece by piece, or the other way round."""
         kind = response.content_type
         if kind in ("text/html", "application/xhtml+xml"):
             raise ProviderFailed(f"{self._provider} answers with a page for people; its url may be wrong")
+        if kind == "text/event-stream" and call.framing == "json":
+            return "sse"
         return "json" if kind == "application/json" and call.framing == "sse" else call.framing
 
     async def _failure(self, response: aiohttp.ClientResponse, call: HttpCall) -> PenstockError:

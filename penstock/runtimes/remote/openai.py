@@ -131,7 +131,11 @@ class OpenAI:
         return f"{asking.base_url(model.url, self.public, 'v1')}/{path}"
 
     def _encoded(self, body: Body, model: RemoteModel) -> bytes:
-        return asking.encoded({"model": model.model, **body}, model.extra)
+        """`stream_options` are refused where nothing streams."""
+        extra = model.extra
+        if "stream_options" in extra and "stream" not in body:
+            extra = {name: value for name, value in extra.items() if name != "stream_options"}
+        return asking.encoded({"model": model.model, **body}, extra)
 
 
 class Compatible(OpenAI):

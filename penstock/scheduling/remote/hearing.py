@@ -108,7 +108,8 @@ class Hearing:
         if (known := meta.usage) is not None:
             meta.usage = Usage(known.prompt_tokens, known.cached_tokens, tokens_of(self._told))
         self._recorder.generated(0, now - job.finished if job.first else None)
-        job.first = job.first or now
+        if not job.whole:
+            job.first = job.first or now
         job.finished = now
 
     def _over(self, outcome: Generated | PenstockError) -> None:

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from penstock.core.generation import Generation
-from penstock.core.reply import Outcome
+from penstock.core.reply import Meta, Outcome
 from penstock.core.request import Request
 from penstock.core.tensors import Tensors
 from penstock.runtimes.remote.contract import HttpCall
@@ -16,10 +16,10 @@ NOTHING = Generation()
 
 
 class RemoteJob(Job):
-    """`call`: what is to be sent, where that is one call; `tensors`: the request's. `timer` rings when it has waited
-    too long for a place; `task` does it."""
+    """`call`: what is to be sent, where that is one call; `tensors`: the request's. `whole`: its answer comes in one
+    piece, so nobody knows when it began. `timer` rings when it has waited too long for a place; `task` does it."""
 
-    __slots__ = ("call", "task", "tensors", "timer")
+    __slots__ = ("call", "task", "tensors", "timer", "whole")
 
     def __init__(
         self,
@@ -45,8 +45,15 @@ class RemoteJob(Job):
         )
         self.call = call
         self.tensors: Tensors = {} if isinstance(payload, Generation) else payload
+        self.whole = call is not None and call.framing == "json"
         self.timer: asyncio.TimerHandle | None = None
         self.task: asyncio.Task[None] | None = None
+
+    def time(self, meta: Meta) -> None:
+        """Says how long a whole answer took; of one in a single piece not, when it began."""
+        super().time(meta)
+        if self.whole:
+            meta.first_s = 0.0
 
     def rest(self) -> None:
         """It waits no longer."""

@@ -7,14 +7,22 @@ from typing import Any
 import msgspec
 
 from penstock.core.clock import Clock, system_clock
-from penstock.core.errors import BadInput, NotOffered, PenstockError, ProviderFailed
+from penstock.core.errors import (
+    BadInput,
+    Cancelled,
+    DeadlineExceeded,
+    NotOffered,
+    PenstockError,
+    ProviderFailed,
+    SlowClient,
+)
 from penstock.core.generation import EngineStats, Generated, Generation, Started, Usage
 from penstock.core.language import GENERATION
 from penstock.core.model import ModelSpec
 from penstock.core.reply import Meta, Outcome, Reply
 from penstock.core.request import Request
 from penstock.core.signature import Signature
-from penstock.runtimes.remote.contract import HttpCall, RemoteModel
+from penstock.runtimes.remote.contract import RemoteModel
 from penstock.runtimes.remote.estimate import prompt_tokens
 from penstock.scheduling.continuous.intake import USUAL_ANSWER
 from penstock.scheduling.continuous.job import Job
@@ -27,6 +35,9 @@ from penstock.telemetry.generation import GenerationRecorder
 
 SLOW = 25.0
 """Tokens a second that a provider writes at least; hosted models write 30 to 300."""
+
+LEFT = (Cancelled, SlowClient, DeadlineExceeded)
+"""Ends that a caller brings about."""
 
 
 class RemoteLanguage(RemoteDeployment):
@@ -98,11 +109,13 @@ class RemoteLanguage(RemoteDeployment):
         whole = request.whole if self.model.stream is None else not self.model.stream
         return self._as_whole if whole else self._by_pieces
 
-    def _writing_s(self, job: RemoteJob, call: HttpCall) -> float:
+    def _writing_s(self, job: RemoteJob) -> float:
         """How long an answer in one piece may take to be written before any of it comes."""
-        if call.framing != "json" or job.generation.count_only:
-            return 0.0
-        return (job.generation.sampling.max_tokens or self.model.max_tokens) / SLOW
+        return self._longest(job) / SLOW if job.whole and not job.generation.count_only else 0.0
+
+    def _longest(self, job: RemoteJob) -> int:
+        """Tokens that an answer may have."""
+        return job.generation.sampling.max_tokens or self.model.max_tokens
 
     async def _work(self, job: RemoteJob) -> Outcome:
         assert self.client is not None
@@ -110,12 +123,13 @@ class RemoteLanguage(RemoteDeployment):
         hearing = Hearing(job, self.dialect.reader(job.generation), self.generation, self._clock)
         call, job.call = job.call, None
         try:
-            await self.client.ask(call, job.deadline, hearing.take, self._writing_s(job, call))
+            await self.client.ask(call, job.deadline, hearing.take, self._writing_s(job))
         except ProviderFailed as error:
             return hearing.end(error)
         return hearing.end()
 
     def _ended(self, job: Job, outcome: Outcome) -> None:
+        assert isinstance(job, RemoteJob)
         reply: Reply = job.owner
         meta = reply.meta
         self._hide(outcome)
@@ -125,13 +139,23 @@ class RemoteLanguage(RemoteDeployment):
             meta.usage = outcome.usage
             job.time(meta)
             if not job.generation.count_only:
-                self.generation.finished(job.arrived, job.started, job.first, job.finished, outcome.usage)
+                first = None if job.whole else job.first
+                self.generation.finished(job.arrived, job.started, first, job.finished, outcome.usage)
         elif isinstance(outcome, PenstockError):
             if not job.started:
                 meta.usage = Usage()
+            elif job.whole and isinstance(outcome, LEFT):
+                meta.usage = self._so_far(job)
             self.recorder.error(outcome.code)
         self._count(job, meta.usage)
         reply.settle(outcome)
+
+    def _so_far(self, job: RemoteJob) -> Usage | None:
+        """What a provider has probably written of an answer in one piece that nobody waits for any more: leaving early
+        must not be a way around limits and costs."""
+        if job.generation.count_only:
+            return None
+        return Usage(job.prompt, 0, min(self._longest(job), int((self._clock() - job.started) * SLOW)))
 
     def _count(self, job: Job, usage: Usage | None) -> None:
         """Tokens: for the metrics, and for the share of the line."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import threading
 from collections import deque
 from itertools import islice
@@ -19,6 +20,7 @@ ROWS = 20_000
 """Rows that may wait while the database is away; what comes then is summed, so that no amount is lost."""
 SCORES = 5_000
 """Feedback that may wait."""
+A_FEW = 100
 
 
 class Pending:
@@ -49,12 +51,16 @@ class Pending:
     def take_sums(self, before: float) -> list[Sum]:
         """The sums of the time before that moment; they are gone from here."""
         with self._lock:
-            return self.sums.take(before)
+            taken, self.sums = self.sums, Sums()
+        found = taken.take(before)
+        self.put_sums(taken.take(math.inf))
+        return found
 
     def put_sums(self, sums: list[Sum]) -> None:
-        """Takes back what was taken."""
-        with self._lock:
-            self.sums.put(sums)
+        """Takes back what was taken; a few at a time, for the event loop must not wait."""
+        for start in range(0, len(sums), A_FEW):
+            with self._lock:
+                self.sums.put(sums[start : start + A_FEW])
 
     def score(self, feedback: Feedback) -> None:
         """Takes a score in the place of an older one."""

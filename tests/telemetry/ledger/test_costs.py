@@ -94,7 +94,7 @@ def test_the_command(keep: Keep, database: Database) -> None:
     keep(*MIXED, Feedback("s1", "acme", NOW, 0.5))
     said = _command(database)
     assert said.returncode == 0, said.stderr
-    assert "1 request has no price" in said.stderr
+    assert "1 request has no price (" in said.stderr
     line = next(line for line in said.stdout.splitlines() if line.strip().startswith("small"))
     assert line.split()[:7] == ["small", "18", "0", "10", "1,800", "900", "$0.008"]
     assert "0.50 (1)" in line
@@ -109,4 +109,6 @@ def test_the_command_says_what_is_wrong(database: Database) -> None:
     assert wrong.returncode == 2
     assert "model, version, tenant" in wrong.stderr
     assert _command(database).stderr.startswith("nothing was asked")
-    assert _command(database, "--since", "last week").returncode == 2
+    week = _command(database, "--since", "last week")
+    assert week.returncode == 2
+    assert "no date such as" in week.stderr

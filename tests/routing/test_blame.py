@@ -1,0 +1,109 @@
+"""Who is to blame for silence: models that were at work on a request for too long, and nobody else."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import AsyncIterator, Callable
+from contextlib import ExitStack, asynccontextmanager
+from typing import Any
+
+import pytest
+
+from penstock.core.clock import system_clock
+from penstock.core.model import ModelSpec
+from penstock.core.request import Request
+from penstock.fakes import plans
+from penstock.fakes.openai import FakeOpenAI
+from penstock.fakes.plans import Plan
+from penstock.routing.failure.breaker import BreakerSettings
+from penstock.routing.failure.budget import RetryBudget, RetrySettings
+from penstock.routing.pool import Pool
+from penstock.routing.route import Route
+from penstock.routing.router import Router
+from penstock.routing.settings import RouteSettings
+from penstock.scheduling.fleet import Fleet
+from penstock.scheduling.settings import DeploymentSettings
+from tests.scheduling.remotes import HI, events
+
+KEY = "sk-very-secret-0123456789"
+
+
+@pytest.fixture(autouse=True)
+def _key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAI_API_KEY", KEY)
+
+
+@asynccontextmanager
+async def routed(
+    answers: dict[str, Plan], options: dict[str, dict[str, Any]] | None = None, **settings: Any
+) -> AsyncIterator[tuple[Router, Fleet]]:
+    """A route over models of fake providers, which answer as planned."""
+    fleet = Fleet(5)
+    with ExitStack() as stack:
+        for name, plan in answers.items():
+            fake = stack.enter_context(FakeOpenAI(key=KEY, plan=plan))
+            told = {"provider": "openai", "model": "m", "url": fake.url, **(options or {}).get(name, {})}
+            fleet.add(ModelSpec(name=name, runtime="remote", path="", options=told), DeploymentSettings())
+        fleet.start()
+        await fleet.loaded()
+        pool, chosen = Pool(BreakerSettings()), RouteSettings(models=tuple(answers), **settings)
+        route = Route("route", chosen, fleet, pool, lambda name, signals, busy_s: 0.0)
+        try:
+            yield Router(fleet, {"route": route}, pool, RetryBudget(RetrySettings()), rng=random.Random(0)), fleet
+        finally:
+            await fleet.close()
+
+
+def failures(made: Router) -> dict[str, int]:
+    return {member.name: member.breaker.failures for member in made.pool}
+
+
+async def times(count: int, ask: Callable[[], Any]) -> None:
+    for _ in range(count):
+        await events(await ask())
+
+
+def test_callers_with_little_time_put_nobody_out() -> None:
+    async def check() -> None:
+        async with routed({"a": plans.slow(0.3), "b": plans.slow(0.3)}) as (made, _):
+            await times(6, lambda: made(Request("1", "route", HI, deadline=system_clock() + 0.2)))
+            assert failures(made) == {"a": 0, "b": 0}
+            reply = await made(Request("2", "route", HI))
+            await events(reply)
+            assert reply.meta.model == "a"
+
+    asyncio.run(check())
+
+
+def test_who_is_silent_for_longer_than_the_route_waits_is_put_out() -> None:
+    async def check() -> None:
+        async with routed({"a": plans.mute(), "b": plans.GOOD}, patience_ms=50) as (made, _):
+            await times(5, lambda: made(Request("1", "route", HI)))
+            assert made.pool.of("a").breaker.ejected(system_clock())
+
+    asyncio.run(check())
+
+
+def test_a_silent_model_is_asked_once_while_others_are_left() -> None:
+    async def check() -> None:
+        async with routed({"a": plans.mute(), "b": plans.GOOD}, patience_ms=50) as (made, _):
+            reply = await made(Request("1", "route", HI))
+            await events(reply)
+            assert (reply.meta.model, reply.meta.tries) == ("b", 2)
+
+    asyncio.run(check())
+
+
+def test_a_hedge_that_never_began_is_not_to_blame() -> None:
+    async def check() -> None:
+        plan = {"a": plans.mute(), "b": plans.slow(1.5), "c": plans.GOOD}
+        async with routed(plan, {"b": {"max_concurrency": 1}}, hedge_ms=50, patience_ms=300) as (made, fleet):
+            busy = await fleet(Request("busy", "b", HI))
+            reply = await made(Request("1", "route", HI))
+            await events(reply)
+            assert reply.meta.model == "c"
+            assert failures(made) == {"a": 1, "b": 0, "c": 0}
+            busy.close()
+
+    asyncio.run(check())
