@@ -3,20 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, delete, insert, select
+from sqlalchemy import Connection, Table, delete, insert, select, tuple_
 from sqlalchemy.exc import DataError, IntegrityError, SQLAlchemyError, StatementError
 
 from penstock.core.errors import Unavailable
 from penstock.storage.database import Database
-from penstock.storage.tables import cleaned, feedback, requests
+from penstock.storage.tables import Foreign, cleaned, feedback, requests
 from penstock.telemetry.logs import logger
 
 Row = Mapping[str, Any]
 _WHICH = ("request", "tenant", "source")
-_OLDER = delete(feedback).where(*(feedback.c[name] == bindparam(f"its_{name}") for name in _WHICH))
-"""The newest score of a request, tenant and source is the one that counts."""
 log = logger("telemetry")
 
 
@@ -41,10 +40,32 @@ def _write(database: Database, rows: Sequence[Row], scores: Sequence[Row]) -> No
 
 def _insert(connection: Connection, rows: Sequence[Row], scores: Sequence[Row]) -> None:
     if rows:
-        connection.execute(insert(requests), rows)
+        _put(connection, requests, rows)
     if scores and (known := _of_rows(connection, scores)):
-        connection.execute(_OLDER, [{f"its_{name}": score[name] for name in _WHICH} for score in known])
-        connection.execute(insert(feedback), known)
+        # The newest score of a request, tenant and source is the one that counts.
+        older = tuple_(*(feedback.c[name] for name in _WHICH))
+        which = [(cleaned(score["request"]), score["tenant"], score["source"]) for score in known]
+        connection.execute(delete(feedback).where(older.in_(which)))
+        _put(connection, feedback, known)
+
+
+def _put(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
+    """Inserts rows of the same columns. SQLite's driver gives the interpreter away after every row of many, and gets it
+    back some milliseconds later when the event loop is busy: there they go as the values of one statement."""
+    if connection.dialect.name != "sqlite":
+        connection.execute(insert(table), rows)
+        return
+    names = tuple(rows[0])
+    foreign = {name for name in names if isinstance(table.c[name].type, Foreign)}
+    values = [cleaned(row[name]) if name in foreign else row[name] for row in rows for name in names]
+    connection.exec_driver_sql(_statement(table.name, names, len(rows)), tuple(values))
+
+
+@lru_cache(256)
+def _statement(table: str, names: tuple[str, ...], rows: int) -> str:
+    columns, marks = ", ".join(f'"{name}"' for name in names), ", ".join("?" * len(names))
+    # Names of our own tables and columns; values are marks.
+    return f'INSERT INTO "{table}" ({columns}) VALUES {", ".join([f"({marks})"] * rows)}'  # noqa: S608
 
 
 def _of_rows(connection: Connection, scores: Sequence[Row]) -> list[Row]:
