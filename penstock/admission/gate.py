@@ -55,7 +55,7 @@ class Gate:
         return reply
 
     def _is_inner(self, request: Request) -> bool:
-        return request.model.partition("@")[0] in self._inner
+        return bool(self._inner) and request.model.partition("@")[0] in self._inner
 
     def _left(self, _: Reply) -> None:
         self.in_flight -= 1

@@ -20,6 +20,8 @@ from penstock.routing.settings import CeilingSettings, RouteSettings, TargetSett
 Expect = Callable[[str, Signals, float], float]
 """USD that a model's answer to a request of these sizes is expected to cost, infinity where nobody knows; a local model
 that is kept busy for so many seconds."""
+OTHER = TargetSettings()
+"""Of models that are only fallbacks."""
 
 
 @dataclass(slots=True)
@@ -45,6 +47,7 @@ class Ways:
         self._pool = pool
         self._expect = expect
         self._policy = policy_of(settings)
+        self._versions: dict[str, tuple[str, str | None]] = {}
         self._by_cost = settings.policy in BY_COST or settings.ceilings.cost is not None
 
     def find(self, signals: Signals, now: float, rng: random.Random) -> Way:
@@ -98,18 +101,20 @@ class Ways:
 
     def candidate(self, name: str, signals: Signals, now: float) -> Candidate:
         """A model as it stands now; what it costs only where that is looked at."""
-        settings, member = self.targets.get(name) or TargetSettings(), self._pool.of(name)
+        settings, member = self.targets.get(name, OTHER), self._pool.of(name)
         state, busy, context = self._present(name)
+        cost = self._expect(name, signals, member.busy_s) if self._by_cost or signals.budget is not None else 0.0
+        ejected = member.breaker.ejected(now) and not (name not in self.targets and member.breaker.may_probe(now))
         return Candidate(
             name,
-            weight=settings.weight,
-            quality=settings.quality or 0.0,
-            cost=self._expect(name, signals, member.busy_s) if self._by_cost or signals.budget is not None else 0.0,
-            latency_s=member.latency_s(now),
-            busy=busy,
-            context=context,
+            settings.weight,
+            settings.quality or 0.0,
+            cost,
+            member.latency_s(now),
+            busy,
+            context,
             ready=state is State.READY,
-            ejected=member.breaker.ejected(now) and not (name not in self.targets and member.breaker.may_probe(now)),
+            ejected=ejected,
         )
 
     @property
@@ -117,9 +122,12 @@ class Ways:
         return self._settings.ceilings
 
     def _present(self, name: str) -> tuple[State | None, float, int]:
-        model, _, version = name.partition("@")
+        known = self._versions.get(name)
+        if known is None:
+            model, _, version = name.partition("@")
+            known = self._versions[name] = (model, version or None)
         try:
-            view = self._models.find(model, version or None)
+            view = self._models.find(*known)
         except UnknownModel:
             return None, 1.0, 0
         signature = view.signature
