@@ -185,6 +185,26 @@ class Breaks:
             raise OperationalError(statement, None, Exception("the connection is gone"))
 
 
+def test_many_rows_are_one_statement_for_sqlite(tmp_path: Path) -> None:
+    """Its driver waits for the interpreter after every row of many: 5 ms each when the event loop is busy."""
+    from sqlalchemy import event
+
+    database, seen = Database(f"sqlite:///{tmp_path}/penstock.db"), []
+
+    def saw(_: Any, __: Any, statement: str, ___: Any, ____: Any, many: bool) -> None:
+        if statement.startswith(("INSERT", "DELETE")):
+            seen.append((statement.partition(" (")[0].replace('"', ""), many))
+
+    rows = [asdict(entry(f"r{number}")) | {"count": 1} for number in range(100)]
+    scores = [asdict(Feedback(row["id"], "acme", NOW, 0.5)) for row in rows]
+    event.listen(database.engine(), "before_cursor_execute", saw)
+    inserting.write(database, rows, scores)
+    inserts = [said for said in seen if said[0].startswith("INSERT INTO penstock_")]
+    assert inserts == [("INSERT INTO penstock_requests", False), ("INSERT INTO penstock_feedback", False)]
+    assert not any(many for _, many in seen)
+    assert kept(database, "SELECT count(*) FROM penstock_feedback") == [(100,)]
+
+
 def test_rows_are_written_once_where_the_connection_breaks_in_the_middle(database: Database) -> None:
     rows = [asdict(one) | {"count": 1} for one in (entry("a"), entry("b"), entry("c", rows=10**30), entry("d"))]
     broken = Breaks(database, "d")
