@@ -24,7 +24,8 @@ pytest.importorskip("transformers")
 
 
 @pytest.fixture
-def folder(tmp_path: Path) -> Path:
+def folder(tmp_path: Path, own_cache: Path) -> Path:
+    """An embedding model, which other tests make, too: what they have converted is not in its cache."""
     return hf_folders.embedder(tmp_path / "tiny")
 
 
