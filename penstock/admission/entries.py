@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from penstock.admission.limits.claim import Claim, prompt_size, text_size
-from penstock.core.errors import Cancelled, DeadlineExceeded, PenstockError, SlowClient
+from penstock.core.errors import CALLERS_END, PenstockError
 from penstock.core.generation import Generated, Generation, Usage
 from penstock.core.ledger import Entry
 from penstock.core.reply import Meta, Outcome
@@ -11,8 +11,6 @@ from penstock.core.request import Request
 from penstock.core.text import TEXT, usage_of_texts
 
 NO_TOKENS = Usage()
-CALLERS_END = (Cancelled, SlowClient, DeadlineExceeded)
-"""Ends that a caller brings about, perhaps after most of an answer was generated."""
 
 
 def usage_of(request: Request, meta: Meta, outcome: Outcome, claim: Claim) -> Usage | None:

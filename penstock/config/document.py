@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
 
 from penstock.core.errors import ConfigError
+from penstock.core.nearest import closest
 
 Path = tuple[str, ...]
 MAX_SHOWN = 20
@@ -87,7 +87,6 @@ def refusal(problems: Sequence[Problem]) -> ConfigError:
 def nearest(wrong: str, known: Iterable[str]) -> str:
     """The end of a message about a word that is not known: the nearest one, or all."""
     words = list(known)
-    near = difflib.get_close_matches(wrong, words, n=1, cutoff=0.6)
-    if near:
-        return f"did you mean {near[0]}?"
+    if near := closest(wrong, words):
+        return f"did you mean {near}?"
     return f"known are: {', '.join(words)}" if words else "nothing is known here"

@@ -15,6 +15,7 @@ from penstock.core.model import Models, ModelSpec
 from penstock.core.request import Handler
 from penstock.routing.failure.budget import RetryBudget
 from penstock.routing.judge import Judge
+from penstock.routing.policies.choice import BY_COST
 from penstock.routing.policies.contract import Signals
 from penstock.routing.pool import Pool
 from penstock.routing.responses.responses import Responses
@@ -86,7 +87,7 @@ class Routing:
     def warn(self) -> None:
         """Says which models have no price although their routes decide by it."""
         for name, route in self._config.routes.items():
-            if route.policy not in ("cost", "complexity", "latency") and route.ceilings.cost is None:
+            if route.policy not in BY_COST and route.ceilings.cost is None:
                 continue
             if unknown := [model for model in route.models if not self._prices.knows(model)]:
                 log.warning("no_price", route=name, models=unknown, hint=_UNPRICED.get(route.policy, _DEAR))

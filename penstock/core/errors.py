@@ -349,6 +349,10 @@ class MissingExtra(SetupError):
     code = "missing_extra"
 
 
+CALLERS_END = (Cancelled, SlowClient, DeadlineExceeded)
+"""Ends that a caller brings about, perhaps after most of an answer was generated."""
+
+
 def by_code(code: str) -> type[PenstockError]:
     """The class whose `code` this is; `Internal` when none has it (an older or newer worker)."""
     pending: list[type[PenstockError]] = [PenstockError]

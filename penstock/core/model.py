@@ -4,11 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from enum import StrEnum
+from functools import lru_cache
 from typing import Any, Literal, Protocol
 
 import msgspec
 
 from penstock.core.signature import Signature
+
+
+@lru_cache(1024)
+def versioned(name: str) -> tuple[str, str | None]:
+    """A model's name and the version that its name names.
+
+    >>> versioned("iris@2"), versioned("iris")
+    (('iris', '2'), ('iris', None))
+    """
+    model, _, version = name.partition("@")
+    return model, version or None
 
 
 class ModelSpec(msgspec.Struct, frozen=True, kw_only=True):

@@ -11,9 +11,15 @@ SHOWN = 10
 """Names that a refusal lists at most."""
 
 
+def closest(name: str, known: Iterable[str]) -> str:
+    """The known name that was probably meant; "" where none is near."""
+    near = get_close_matches(name[:128], list(known), n=1, cutoff=0.6)
+    return near[0] if near else ""
+
+
 def unknown(name: str, served: Iterable[str], none: str = "none") -> UnknownModel:
     """The refusal of a name. `served`: the names that may be shown to the caller; `none`: said where there are none."""
     names = list(dict.fromkeys(served))
-    near = get_close_matches(name[:128], names, n=1, cutoff=0.6)
-    others = f"did you mean {near[0]!r}?" if near else f"served: {', '.join(names[:SHOWN]) or none}"
+    near = closest(name, names)
+    others = f"did you mean {near!r}?" if near else f"served: {', '.join(names[:SHOWN]) or none}"
     return UnknownModel(f"no model {name[:64]!r} is served here; {others}")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from penstock.core.clock import Clock
 from penstock.core.deadline import Deadline
 from penstock.core.errors import Overloaded, Unavailable
+from penstock.core.model import versioned
 from penstock.core.reply import Reply
 from penstock.core.request import Handler, Request
 from penstock.routing.failure.chain import SPECIAL
@@ -51,8 +52,7 @@ class Asker:
             raise
 
     async def _model(self, target: str) -> Reply:
-        model, _, version = target.partition("@")
-        return await self._handler(self._request.to(model, version or None, self._deadline, whole=self._whole))
+        return await self._handler(self._request.to(*versioned(target), self._deadline, whole=self._whole))
 
     async def _special(self, target: str) -> Reply:
         if target == "rule" and self._route.rule is not None:

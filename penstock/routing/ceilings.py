@@ -31,7 +31,7 @@ def within(candidates: Sequence[Candidate], signals: Signals, ceilings: CeilingS
 
 def wished(candidates: Sequence[Candidate], signals: Signals) -> tuple[Sequence[Candidate], str]:
     """Those that the caller's wishes leave, one wish after the other; one that leaves nobody is dropped, and named."""
-    missed: list[str] = []
+    missed = []
     for what, fits in _wishes(signals):
         left = [candidate for candidate in candidates if fits(candidate)]
         if not left:

@@ -13,6 +13,7 @@ import msgspec
 from penstock.core.clock import Clock
 from penstock.core.errors import PenstockError
 from penstock.core.ledger import Entry, Feedback, Ledger
+from penstock.core.model import versioned
 from penstock.core.reply import Meta, Outcome, Reply
 from penstock.core.request import Handler, Request
 from penstock.routing.agreement import of_outcomes
@@ -71,13 +72,13 @@ class Shadow:
         await asyncio.gather(*self._tasks, return_exceptions=True)
 
     async def _compared(self, request: Request, events: Sequence[Any], outcome: Outcome) -> None:
-        model, _, version = self._settings.model.partition("@")
+        model, version = versioned(self._settings.model)
         began = self._clock()
         asked = msgspec.structs.replace(
             request,
             id=f"{request.id}-shadow",
             model=model,
-            version=version or None,
+            version=version,
             priority=LAST,
             deadline=began + PATIENCE_S,
             hints=None,

@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 
 from penstock.core.errors import UnknownModel
-from penstock.core.model import Models, ModelSpec, ModelStats, ModelView, PublicName, State
+from penstock.core.model import Models, ModelSpec, ModelStats, ModelView, PublicName, State, versioned
 from penstock.core.signature import Signature
 from penstock.routing.failure.chain import SPECIAL
 from penstock.routing.settings import RouteSettings
@@ -24,7 +24,7 @@ class RouteView:
     def __init__(self, name: str, settings: RouteSettings, models: Models):
         self._settings = settings
         self._models = models
-        self._targets = [_named(each) for each in (*settings.models, *settings.fallback) if each not in SPECIAL]
+        self._targets = [versioned(each) for each in (*settings.models, *settings.fallback) if each not in SPECIAL]
         self._answers_itself = "rule" in settings.fallback
         self._known: tuple[list[Signature], Signature] | None = None
         details = {"models": list(settings.models), "policy": settings.policy}
@@ -79,11 +79,6 @@ class RouteView:
             except UnknownModel:
                 continue
         return found
-
-
-def _named(target: str) -> tuple[str, str | None]:
-    name, _, version = target.partition("@")
-    return name, version or None
 
 
 def _same(known: Sequence[Signature], signatures: Sequence[Signature]) -> bool:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import msgspec
 
 from penstock.core.errors import BadInput, PenstockError, UnknownModel
-from penstock.core.model import Models, State
+from penstock.core.model import Models, State, versioned
 from penstock.routing.ceilings import awake, wished, within
 from penstock.routing.failure.chain import SPECIAL
 from penstock.routing.policies.choice import BY_COST, policy_of
@@ -47,7 +47,6 @@ class Ways:
         self._pool = pool
         self._expect = expect
         self._policy = policy_of(settings)
-        self._versions: dict[str, tuple[str, str | None]] = {}
         self._by_cost = settings.policy in BY_COST or settings.ceilings.cost is not None
 
     def find(self, signals: Signals, now: float, rng: random.Random) -> Way:
@@ -122,12 +121,8 @@ class Ways:
         return self._settings.ceilings
 
     def _present(self, name: str) -> tuple[State | None, float, int]:
-        known = self._versions.get(name)
-        if known is None:
-            model, _, version = name.partition("@")
-            known = self._versions[name] = (model, version or None)
         try:
-            view = self._models.find(*known)
+            view = self._models.find(*versioned(name))
         except UnknownModel:
             return None, 1.0, 0
         signature = view.signature

@@ -6,13 +6,13 @@ import contextlib
 import os
 import sys
 from collections.abc import Iterator
-from difflib import get_close_matches
 from pathlib import Path
 from typing import Any
 
 from penstock.cli.chat import own
 from penstock.cli.chat.server import DEFAULT_URL, Absent, Server, Stranger, given_url
 from penstock.core.errors import ConfigError, SetupError, UnknownModel
+from penstock.core.nearest import closest
 
 LATEST = ":latest"
 
@@ -112,8 +112,8 @@ def _nowhere(model: str, server: Server | None) -> str:
         return f"{says}, and no server runs at {DEFAULT_URL}"
     models, others = server.listed()
     names = list(dict.fromkeys(found["name"] for found in (*models, *others)))
-    if near := get_close_matches(model[:128], names, n=1, cutoff=0.6):
-        return f"{says}; did you mean {near[0]!r} of {server.url}?"
+    if near := closest(model, names):
+        return f"{says}; did you mean {near!r} of {server.url}?"
     return f"{says}; {server.url} serves {', '.join(sorted(names)[:10])}"
 
 

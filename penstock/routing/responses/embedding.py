@@ -6,7 +6,7 @@ import numpy as np
 
 from penstock.core.clock import Clock, system_clock
 from penstock.core.errors import Cancelled, DeadlineExceeded, PenstockError, UnknownModel
-from penstock.core.model import Models
+from penstock.core.model import Models, versioned
 from penstock.core.request import Handler, Request
 from penstock.core.tensors import Tensor, object_array
 from penstock.core.text import EMBEDDING, TEXT
@@ -44,9 +44,9 @@ class Embedder:
         now = self._clock()
         if self._breaker.ejected(now) and not self._breaker.may_probe(now):
             return None
-        model, _, version = self._name.partition("@")
+        model, version = versioned(self._name)
         try:
-            signature = self._models.find(model, version or None).signature
+            signature = self._models.find(model, version).signature
         except UnknownModel:
             return None
         if signature is None:
@@ -54,7 +54,7 @@ class Embedder:
         name = next((spec.name for spec in signature.inputs if spec.name == TEXT), signature.inputs[0].name)
         texts = Tensor("BYTES", object_array([text.encode()], (1,)))
         deadline = min(request.deadline, now + self._patience_s)
-        asked = Request(request.id, model, {name: texts}, version or None, deadline=deadline, tenant=request.tenant)
+        asked = Request(request.id, model, {name: texts}, version, deadline=deadline, tenant=request.tenant)
         return await self._asked(asked, hurried=deadline < now + self._patience_s)
 
     async def _asked(self, request: Request, *, hurried: bool) -> Vector | None:

@@ -17,7 +17,7 @@ from typing import Any
 import msgspec
 
 from penstock.core.errors import UnknownModel
-from penstock.core.model import Models, ModelSpec
+from penstock.core.model import Models, ModelSpec, versioned
 from penstock.routing.failure.chain import SPECIAL
 from penstock.routing.settings import RouteSettings
 
@@ -48,9 +48,8 @@ class Identity:
         return self._digest
 
     def _spec(self, target: str) -> ModelSpec | None:
-        model, _, version = target.partition("@")
         try:
-            return self._models.find(model, version or None).spec
+            return self._models.find(*versioned(target)).spec
         except UnknownModel:
             return None
 

@@ -7,15 +7,7 @@ from typing import Any
 import msgspec
 
 from penstock.core.clock import Clock, system_clock
-from penstock.core.errors import (
-    BadInput,
-    Cancelled,
-    DeadlineExceeded,
-    NotOffered,
-    PenstockError,
-    ProviderFailed,
-    SlowClient,
-)
+from penstock.core.errors import CALLERS_END, BadInput, NotOffered, PenstockError, ProviderFailed
 from penstock.core.generation import EngineStats, Generated, Generation, Started, Usage
 from penstock.core.language import GENERATION
 from penstock.core.model import ModelSpec
@@ -35,9 +27,6 @@ from penstock.telemetry.generation import GenerationRecorder
 
 SLOW = 25.0
 """Tokens a second that a provider writes at least; hosted models write 30 to 300."""
-
-LEFT = (Cancelled, SlowClient, DeadlineExceeded)
-"""Ends that a caller brings about."""
 
 
 class RemoteLanguage(RemoteDeployment):
@@ -144,7 +133,7 @@ class RemoteLanguage(RemoteDeployment):
         elif isinstance(outcome, PenstockError):
             if not job.started:
                 meta.usage = Usage()
-            elif job.whole and isinstance(outcome, LEFT):
+            elif job.whole and isinstance(outcome, CALLERS_END):
                 meta.usage = self._so_far(job)
             self.recorder.error(outcome.code)
         self._count(job, meta.usage)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -57,8 +58,17 @@ def _put(connection: Connection, table: Table, rows: Sequence[Row]) -> None:
         return
     names = tuple(rows[0])
     foreign = {name for name in names if isinstance(table.c[name].type, Foreign)}
-    values = [cleaned(row[name]) if name in foreign else row[name] for row in rows for name in names]
-    connection.exec_driver_sql(_statement(table.name, names, len(rows)), tuple(values))
+    for start in range(0, len(rows), most := max(1, _variables(connection) // len(names))):
+        part = rows[start : start + most]
+        values = [cleaned(row[name]) if name in foreign else row[name] for row in part for name in names]
+        connection.exec_driver_sql(_statement(table.name, names, len(part)), tuple(values))
+
+
+def _variables(connection: Connection) -> int:
+    """Values that one statement may have: 999 in libraries before 3.32, 32,766 since."""
+    driver: Any = connection.connection.driver_connection
+    limit: int = driver.getlimit(sqlite3.SQLITE_LIMIT_VARIABLE_NUMBER)
+    return limit
 
 
 @lru_cache(256)

@@ -21,6 +21,7 @@ ROWS = 20_000
 SCORES = 5_000
 """Feedback that may wait."""
 A_FEW = 100
+"""Sums that are put back while the event loop waits."""
 
 
 class Pending:

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from sqlite3 import SQLITE_LIMIT_VARIABLE_NUMBER
 from typing import Any
 
 import pytest
@@ -183,6 +184,20 @@ class Breaks:
         if self.times and "INSERT" in statement and not many and self.id in values:
             self.times -= 1
             raise OperationalError(statement, None, Exception("the connection is gone"))
+
+
+def _limit(driver: Any) -> None:
+    driver.setlimit(SQLITE_LIMIT_VARIABLE_NUMBER, 999)
+
+
+def test_an_old_sqlite_gets_its_rows_in_as_many_statements_as_it_needs(tmp_path: Path) -> None:
+    """Before 3.32 a statement could have 999 values."""
+    from sqlalchemy import event
+
+    database = Database(f"sqlite:///{tmp_path}/penstock.db")
+    event.listen(database.engine(), "begin", lambda one: _limit(one.connection.driver_connection))
+    inserting.write(database, [asdict(entry(f"r{number}")) | {"count": 1} for number in range(100)], [])
+    assert kept(database, "SELECT count(*), count(DISTINCT id) FROM penstock_requests") == [(100, 100)]
 
 
 def test_many_rows_are_one_statement_for_sqlite(tmp_path: Path) -> None:
