@@ -13,7 +13,7 @@ from penstock.admission.gradient import Gradient
 from penstock.admission.settings import AdaptiveSettings
 from penstock.core.clock import StillClock
 from penstock.core.errors import BadInput, DeadlineExceeded, ModelFailed, Overloaded
-from penstock.core.generation import Generation
+from penstock.core.generation import Generated, Generation, Usage
 from penstock.core.reply import Meta, Reply
 from penstock.core.request import Request
 from tests.admission.accounting import Downstream, question, rows, run
@@ -111,6 +111,15 @@ def test_generated_text_is_judged_by_its_first_token() -> None:
         reply.meta.first_s = 0.2
         reply.settle({})
     assert step.step.bounds["chat"].usual_s == pytest.approx(0.2)
+
+
+def test_text_that_comes_in_one_piece_says_nothing_of_its_first_token() -> None:
+    step = Step()
+    for _ in range(20):
+        reply = step.ask(question())
+        step.clock.advance(60)
+        reply.settle(Generated(Usage(10, 0, 1000)))
+    assert step.step.bounds["chat"].usual_s == 0.0
 
 
 def test_what_is_turned_away_further_down_lowers_the_bound() -> None:

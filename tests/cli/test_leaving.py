@@ -12,7 +12,7 @@ import pytest
 # A signal whose note Python has taken, and that does not wake the main thread from its read: as one that comes just
 # before the read begins. Here another thread receives it.
 PROGRAM = """
-import os, signal, threading, time
+import os, signal, sys, threading, time
 from penstock.cli.chat import leaving
 
 def receive():
@@ -23,18 +23,29 @@ leaving.at(signal.SIGTERM, signal.SIGHUP)
 threading.Thread(target=receive).start()
 try:
     os.read(0, 1)
+except KeyboardInterrupt:
+    print("interrupted", flush=True)
+    sys.exit(0)
 finally:
     print("cleaned up", flush=True)
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_that_wakes_nobody_is_heard(number: signal.Signals) -> None:
+def heard(number: signal.Signals) -> tuple[int, bytes, bytes]:
+    """What becomes of a program that the signal does not wake: its status, what it says, and its errors."""
     waiting, key = os.pipe()
-    code = PROGRAM.format(number=int(number))
-    command = [sys.executable, "-c", code]
+    command = [sys.executable, "-c", PROGRAM.format(number=int(number))]
     with subprocess.Popen(command, stdin=waiting, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         os.close(waiting)
         said, errors = process.communicate(timeout=30)
     os.close(key)
-    assert (process.returncode, said, errors) == (128 + number, b"cleaned up\n", b"")
+    return process.returncode, said, errors
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_that_wakes_nobody_is_heard(number: signal.Signals) -> None:
+    assert heard(number) == (128 + number, b"cleaned up\n", b"")
+
+
+def test_ctrl_c_that_wakes_nobody_is_heard() -> None:
+    assert heard(signal.SIGINT) == (0, b"interrupted\ncleaned up\n", b"")

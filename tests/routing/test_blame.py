@@ -3,56 +3,23 @@
 from __future__ import annotations
 
 import asyncio
-import random
-from collections.abc import AsyncIterator, Callable
-from contextlib import ExitStack, asynccontextmanager
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
 from penstock.core.clock import system_clock
-from penstock.core.model import ModelSpec
 from penstock.core.request import Request
 from penstock.fakes import plans
 from penstock.fakes.openai import FakeOpenAI
-from penstock.fakes.plans import Plan
-from penstock.routing.failure.breaker import BreakerSettings
-from penstock.routing.failure.budget import RetryBudget, RetrySettings
-from penstock.routing.pool import Pool
-from penstock.routing.route import Route
 from penstock.routing.router import Router
-from penstock.routing.settings import RouteSettings
-from penstock.scheduling.fleet import Fleet
-from penstock.scheduling.settings import DeploymentSettings
+from tests.routing.providers import KEY, routed
 from tests.scheduling.remotes import HI, events
-
-KEY = "sk-very-secret-0123456789"
 
 
 @pytest.fixture(autouse=True)
 def _key(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("OPENAI_API_KEY", KEY)
-
-
-@asynccontextmanager
-async def routed(
-    answers: dict[str, Plan], options: dict[str, dict[str, Any]] | None = None, **settings: Any
-) -> AsyncIterator[tuple[Router, Fleet]]:
-    """A route over models of fake providers, which answer as planned."""
-    fleet = Fleet(5)
-    with ExitStack() as stack:
-        for name, plan in answers.items():
-            fake = stack.enter_context(FakeOpenAI(key=KEY, plan=plan))
-            told = {"provider": "openai", "model": "m", "url": fake.url, **(options or {}).get(name, {})}
-            fleet.add(ModelSpec(name=name, runtime="remote", path="", options=told), DeploymentSettings())
-        fleet.start()
-        await fleet.loaded()
-        pool, chosen = Pool(BreakerSettings()), RouteSettings(models=tuple(answers), **settings)
-        route = Route("route", chosen, fleet, pool, lambda name, signals, busy_s: 0.0)
-        try:
-            yield Router(fleet, {"route": route}, pool, RetryBudget(RetrySettings()), rng=random.Random(0)), fleet
-        finally:
-            await fleet.close()
 
 
 def failures(made: Router) -> dict[str, int]:
@@ -105,5 +72,23 @@ def test_a_hedge_that_never_began_is_not_to_blame() -> None:
             assert reply.meta.model == "c"
             assert failures(made) == {"a": 1, "b": 0, "c": 0}
             busy.close()
+
+    asyncio.run(check())
+
+
+def test_who_is_tried_after_failures_answers_piece_by_piece_so_that_its_silence_shows() -> None:
+    async def check() -> None:
+        with FakeOpenAI(key=KEY) as fake:
+            async with routed({"a": fake, "b": plans.GOOD}) as (made, _):
+                whole = Request("1", "route", HI, whole=True)
+                await times(1, lambda: made(whole))
+                fake.plan = plans.failing()
+                await times(5, lambda: made(whole))
+                breaker = made.pool.of("a").breaker
+                assert breaker.ejected(system_clock())
+                fake.plan, breaker.next_probe = plans.GOOD, 0.0
+                await times(1, lambda: made(whole))
+            streamed = [call.json.get("stream", False) for call in fake.calls]
+            assert (streamed[0], streamed[-1]) == (False, True)
 
     asyncio.run(check())

@@ -37,11 +37,17 @@ from tests.routing.backends import Backend, Backends, question
 DOWN = ProviderFailed("down")
 
 
-def router(*backends: Backend, rule: Rule | None = None, judge: Judge | None = None, **settings: Any) -> Router:
+def router(
+    *backends: Backend,
+    rule: Rule | None = None,
+    judge: Judge | None = None,
+    costs: dict[str, float] | None = None,
+    **settings: Any,
+) -> Router:
     models = Backends(backends)
     pool = Pool(BreakerSettings())
     chosen = RouteSettings(models=settings.pop("models", tuple(models.by_name)), **settings)
-    route = Route("route", chosen, models, pool, lambda name, signals, busy_s: 0.0, rule=rule, judge=judge)
+    route = Route("route", chosen, models, pool, lambda name, *_: (costs or {}).get(name, 0.0), rule=rule, judge=judge)
     budget = RetryBudget(RetrySettings(backoff_ms=1))
     return Router(models, {"route": route}, pool, budget, rng=random.Random(0))
 
@@ -456,3 +462,19 @@ def test_easy_questions_go_to_the_small_model_and_sessions_only_move_up() -> Non
     assert asked("And a much harder one?", "mine")[0] == "large"
     assert asked("2+2?", "mine")[:2] == ("large", "its session needs the strong model")
     assert asked("2+2?", "yours")[0] == "small"
+
+
+def test_of_those_that_are_fast_enough_the_cheapest_answers() -> None:
+    made = router(Backend("dear"), Backend("cheap"), policy="latency", costs={"dear": 0.02, "cheap": 0.01})
+    for name in ("dear", "cheap"):
+        made.pool.of(name).took(0.1, 0.0, made._clock())
+    assert run(ask(made))[1].meta.model == "cheap"
+
+
+def test_a_conversation_that_bought_a_better_model_keeps_its_quality() -> None:
+    made = router(Backend("small"), Backend("large"), policy="cost", costs={"small": 0.01, "large": 0.02})
+    session = "a conversation"
+    assert run(ask(made, hints=Hints(session=session)))[1].meta.model == "small"
+    assert run(ask(made, hints=Hints(session=session, quality=1.0)))[1].meta.model == "large"
+    assert run(ask(made, hints=Hints(session=session)))[1].meta.model == "large"
+    assert run(ask(made, hints=Hints(session="another")))[1].meta.model == "small"
