@@ -263,6 +263,17 @@ def test_ctrl_c_stops_the_answer_and_ctrl_d_leaves(model: Scripted, env: dict[st
         assert person.waits() == 0
 
 
+def test_ctrl_c_is_heard_however_soon_it_comes(model: Scripted, env: dict[str, str]) -> None:
+    with at_terminal("run", "tiny", env=env) as person:
+        person.sees(">>> ")
+        for _ in range(50):
+            person.types("half a thou\x03")
+            person.sees("Ctrl-D or /bye leaves.")
+            person.sees(">>> ")
+        person.types("\x04")
+        assert person.waits() == 0
+
+
 def test_a_failed_answer_leaves_the_conversation_as_it_was(model: Scripted, env: dict[str, str]) -> None:
     with at_terminal("run", "tiny", env=env) as person:
         model.steps = (ContextExceeded("too long"),)

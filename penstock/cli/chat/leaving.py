@@ -30,40 +30,42 @@ def at(*numbers: signal.Signals) -> None:
 
 
 class _Watch:
-    """Counts the signals that the main thread has looked at. `theirs` is what all are written to, kept open here."""
+    """Sees to it that the main thread looks at signals. `theirs` is where Python notes each that comes; the handlers
+    take the notes away."""
 
     def __init__(self, ours: socket.socket, theirs: socket.socket):
         self._ours = ours
         self._theirs = theirs
-        self._looked = 0
 
     def leave(self, number: int, frame: FrameType | None) -> None:
         """Ends the command."""
-        self._looked += 1
+        self._take(4096)
         signal.signal(number, signal.SIG_IGN)
         raise SystemExit(128 + number)
 
     def interrupt(self, number: int, frame: FrameType | None) -> None:
         """Ctrl-C."""
-        self._looked += 1
+        self._take(4096)
         raise KeyboardInterrupt
 
     def run(self) -> None:
-        """Reads which signals have come, as long as the process lives."""
-        before = 0
-        while True:
-            came = self._ours.recv(1)[0]
-            if signal.getsignal(came) in (self.leave, self.interrupt):
-                self._insist(came, before)
-            before = self._looked
+        """Sends again what was not looked at, as long as the process lives.
 
-    def _insist(self, came: int, before: int) -> None:
-        """The same signal: Python calls a handler once for all that came meanwhile, and fails where another signal's
-        is called while an exception is on its way. What was sent again is read as well, and means nothing."""
+        The same signal, as Python calls a handler once for all that came meanwhile, and fails where another signal's is
+        called while an exception is on its way.
+        """
         main = threading.main_thread()
-        time.sleep(AGAIN_S)
-        while self._looked == before and main.ident is not None and main.is_alive():
-            signal.pthread_kill(main.ident, came)
+        while main.is_alive():
+            came = self._ours.recv(1, socket.MSG_PEEK)[0]
+            if signal.getsignal(came) not in (self.leave, self.interrupt):
+                self._take(1)
+                continue
             time.sleep(AGAIN_S)
+            if main.ident is not None and self._take(1, socket.MSG_PEEK):
+                signal.pthread_kill(main.ident, came)
+
+    def _take(self, most: int, flags: int = 0) -> bytes:
+        """Notes that are there."""
         with contextlib.suppress(BlockingIOError):
-            self._ours.recv(4096, socket.MSG_DONTWAIT)
+            return self._ours.recv(most, socket.MSG_DONTWAIT | flags)
+        return b""
