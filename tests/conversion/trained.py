@@ -44,18 +44,6 @@ def rows() -> list[tuple[str, str]]:
     return found
 
 
-def tokenizer(texts: list[str]) -> Any:
-    """BERT's kind, its words learned from the texts."""
-    from tokenizers import trainers
-
-    made = tiny.wordpiece()
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    made.train_from_iterator(
-        texts, trainers.WordPieceTrainer(vocab_size=400, special_tokens=specials, show_progress=False)
-    )
-    return made
-
-
 @functools.cache
 def shared(place: Path) -> Trained:
     """The classifier in a folder of that place, trained once for all tests."""
@@ -72,7 +60,7 @@ def train(folder: Path, steps: int = 40) -> Trained:
     torch.manual_seed(0)
     known = rows()
     training, testing = known[TEST_ROWS:], known[:TEST_ROWS]
-    words = tokenizer([text for text, _ in training])
+    words = tiny.wordpiece([text for text, _ in training], 400)
     config = transformers.DistilBertConfig(
         vocab_size=words.get_vocab_size(), dim=64, n_layers=2, n_heads=4, hidden_dim=128, max_position_embeddings=64,
         num_labels=len(LABELS), pad_token_id=0, dropout=0.0, attention_dropout=0.0, seq_classif_dropout=0.0,

@@ -146,7 +146,7 @@ def test_entities_of_token_ids_have_no_place(tagger: Tiny) -> None:
 
 
 def test_prompt_and_case_do_not_move_entities(tagger: Tiny) -> None:
-    prompt, text = "find: ", "İ Anna Berg lives in Paris"
+    prompt, text = "find: ", "İ Anna Berg lives in Paris, the capital of France"
     [got] = loaded(tagger.described(prompt=prompt, lower_case=True)).run({"text": texts([text])})["entities"]
     entities = json.loads(got)
     assert entities

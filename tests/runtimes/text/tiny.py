@@ -1,8 +1,9 @@
-"""Text models of every architecture, small and random, with tokenizers trained on a few sentences."""
+"""Text models of every architecture, small and random, with tokenizers made of a few sentences."""
 
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ TEXTS = (
     "Anna Berg lives in Paris", "a", "", "good shoes for the winter " * 2, "größe naïve 日本語 🙂", "the fox jumps",
     "London, England: water flows through the turbine of a small bank. ", "مرحبا a nul \0 here", "x" * 40,
 )  # fmt: skip
+SPECIALS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
 LONGEST = 64
 LABELS = {"classification": ("bad", "fair", "good"), "token-classification": ("O", "B-PER", "I-PER", "B-LOC", "LOC")}
 _OUTPUTS = {"embedding": "last_hidden_state"}
@@ -40,19 +42,33 @@ _FAMILIES = {
 }  # fmt: skip
 
 
-def wordpiece() -> Any:
+def wordpiece(texts: Sequence[str] = SENTENCES, size: int = 200) -> Any:
     """A tokenizer as BERT's: lower case, [CLS] and [SEP], token types for pairs."""
-    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors, trainers
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
-    specials = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
-    tokenizer = Tokenizer(models.WordPiece(unk_token="[UNK]"))
-    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=True)
-    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
-    trainer = trainers.WordPieceTrainer(vocab_size=200, special_tokens=specials, show_progress=False)
-    tokenizer.train_from_iterator(SENTENCES, trainer)
+    normalizer, words = normalizers.BertNormalizer(lowercase=True), pre_tokenizers.BertPreTokenizer()
+    said = [word for text in texts for word, _ in words.pre_tokenize_str(normalizer.normalize_str(text))]
+    tokenizer = Tokenizer(models.WordPiece(pieces(said, size), unk_token="[UNK]"))
+    tokenizer.add_special_tokens(SPECIALS)
+    tokenizer.normalizer, tokenizer.pre_tokenizer = normalizer, words
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
     tokenizer.decoder = decoders.WordPiece()
     return tokenizer
+
+
+def pieces(words: Sequence[str], size: int) -> dict[str, int]:
+    """A vocabulary: letters, words, and ends of words. The same every time, which that of tokenizers' own trainer is
+    not: it walks through its hash maps."""
+    letters = sorted(set("".join(words)))
+    single = [*letters, *(f"##{letter}" for letter in letters)]
+    ends = [f"##{word[at:]}" for word in words for at in range(1, len(word) - 1)]
+    known = dict.fromkeys([*SPECIALS, *single, *_frequent(words), *_frequent(ends)])
+    return {piece: number for number, piece in enumerate(list(known)[:size])}
+
+
+def _frequent(said: Sequence[str]) -> list[str]:
+    counts = Counter(said)
+    return sorted(counts, key=lambda each: (-counts[each], each))
 
 
 def byte_bpe() -> Any:
