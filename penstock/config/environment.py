@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from difflib import get_close_matches
 from typing import Any, get_args, get_origin
 
 import msgspec
@@ -15,6 +14,7 @@ from penstock.config.expected import item_of
 from penstock.config.lines import plain
 from penstock.config.schema import Config, ModelSettings
 from penstock.core.access import KEY_VARIABLE, SERVER_VARIABLE
+from penstock.core.nearest import closest
 
 PREFIX = "PENSTOCK_"
 NO_SETTINGS = frozenset({"PENSTOCK_CACHE", "PENSTOCK_HOME", SERVER_VARIABLE, KEY_VARIABLE})
@@ -76,9 +76,9 @@ def _key(part: str, known: Iterable[str], path: Path) -> str:
         return names[part]
     wrong = variable((*path, part))
     siblings = [variable((*path, key)) for key in names.values()]
-    near = get_close_matches(wrong, siblings + _variables(Config, ()), n=1)
+    near = closest(wrong, siblings + _variables(Config, ()))
     if near:
-        raise Wrong(f"names no setting; did you mean {near[0]}?")
+        raise Wrong(f"names no setting; did you mean {near}?")
     raise Wrong(f"names no setting; known are: {', '.join(siblings)}")
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ import msgspec
 from penstock.config.schema import ModelSettings
 from penstock.core.errors import ConfigError
 from penstock.core.model import ModelSpec
+from penstock.core.nearest import closest
 from penstock.runtimes.remote import choice, secrets
 from penstock.runtimes.remote.contract import RemoteModel
 from penstock.telemetry.logs import logger
@@ -68,8 +68,8 @@ def _tasked(spec: ModelSpec) -> ModelSpec:
 def _converted(options: Mapping[str, Any]) -> RemoteModel:
     for name in options:
         if name not in RemoteModel.__struct_fields__:
-            near = difflib.get_close_matches(name, OPTIONS, 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"they take: {', '.join(OPTIONS)}"
+            near = closest(name, OPTIONS)
+            hint = f"did you mean {near!r}?" if near else f"they take: {', '.join(OPTIONS)}"
             raise ConfigError(f"models of providers have no option {name[:64]!r}; {hint}")
     key = options.get("key", "")
     if not isinstance(key, str) or (key and not key.startswith((secrets.ENV, secrets.FILE))):

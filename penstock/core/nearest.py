@@ -1,4 +1,4 @@
-"""What is said of a name that nothing is served under: the one that was meant, or those that there are."""
+"""What is said of a name that is not known: the one that was meant, or those that there are."""
 
 from __future__ import annotations
 
@@ -11,9 +11,9 @@ SHOWN = 10
 """Names that a refusal lists at most."""
 
 
-def closest(name: str, known: Iterable[str]) -> str:
-    """The known name that was probably meant; "" where none is near."""
-    near = get_close_matches(name[:128], list(known), n=1, cutoff=0.6)
+def closest(name: str, known: Iterable[str], cutoff: float = 0.6) -> str:
+    """The known name that was probably meant; "" where none is near. `cutoff`: the least likeness, 0 to 1."""
+    near = get_close_matches(name[:128], list(known), n=1, cutoff=cutoff)
     return near[0] if near else ""
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
@@ -10,6 +9,7 @@ import msgspec
 
 from penstock.core.errors import ConfigError, ModelFileError
 from penstock.core.language import LanguageModel, wrong_default
+from penstock.core.nearest import closest
 
 OPTIONS = (
     "engine", "context", "sequences", "kv_precision", "prefix_cache", "chunk", "speculative", "draft_tokens",
@@ -41,8 +41,8 @@ def overridden(found: LanguageModel, given: Mapping[str, Any]) -> LanguageModel:
 def _hint(name: str) -> str:
     if name in LanguageModel.__struct_fields__:
         return f"its files say that; it takes: {', '.join(OPTIONS)}"
-    near = difflib.get_close_matches(name, OPTIONS, 1)
-    return f"did you mean {near[0]!r}?" if near else f"it takes: {', '.join(OPTIONS)}"
+    near = closest(name, OPTIONS)
+    return f"did you mean {near!r}?" if near else f"it takes: {', '.join(OPTIONS)}"
 
 
 def _check(model: LanguageModel) -> None:

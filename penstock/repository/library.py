@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import difflib
 import os
 import re
 import tempfile
@@ -14,6 +13,7 @@ from typing import Any
 import msgspec
 
 from penstock.core.errors import ConfigError, ModelFileError, SetupError
+from penstock.core.nearest import closest
 from penstock.repository import cache, hub_files
 from penstock.repository.hub import fetching
 from penstock.repository.hub.messages import Fetched, Progress
@@ -176,8 +176,8 @@ def _free(index: _Index, entry: Entry, wanted: str | None) -> str:
 
 
 def _nearest(name: str, index: _Index) -> str:
-    near = difflib.get_close_matches(name, index.models, 1)
-    return f"; did you mean {near[0]}?" if near else "; penstock ls lists those that were"
+    near = closest(name, index.models)
+    return f"; did you mean {near}?" if near else "; penstock ls lists those that were"
 
 
 # --- the index

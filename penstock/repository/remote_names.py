@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
 from penstock.core.errors import ModelFileError
+from penstock.core.nearest import closest
 
 REMOTE = "remote"
 """The runtime and the format of a provider's model."""
@@ -34,8 +34,8 @@ def is_remote(source: str) -> bool:
 def provider_hint(source: str) -> str:
     """For a source that names a provider that there is not: the one that was meant."""
     name, sign, model = source.partition(":")
-    near = get_close_matches(name.lower(), PROVIDERS, 1, 0.7) if sign and model else []
-    return f"; did you mean {near[0]}:{model}?" if near else ""
+    near = closest(name.lower(), PROVIDERS, 0.7) if sign and model else ""
+    return f"; did you mean {near}:{model}?" if near else ""
 
 
 def parse(source: str) -> RemoteName:

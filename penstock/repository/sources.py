@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -10,6 +9,7 @@ from typing import Any
 
 from penstock.core.errors import ConfigError, ModelFileError
 from penstock.core.model import ModelSpec
+from penstock.core.nearest import closest
 from penstock.repository import library
 from penstock.repository.formats import FORMATS
 from penstock.repository.hub.fetching import of_hub
@@ -178,5 +178,5 @@ def _nearest(path: Path) -> str:
         names = [entry.name for entry in path.parent.iterdir()]
     except OSError:
         return "; its folder does not exist"
-    near = difflib.get_close_matches(path.name, names, 1, cutoff=0.5)
-    return f"; did you mean {near[0]}?" if near else ""
+    near = closest(path.name, names, 0.5)
+    return f"; did you mean {near}?" if near else ""

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Mapping
 from typing import Any
 
 import msgspec
 
 from penstock.core.errors import ConfigError
+from penstock.core.nearest import closest
 from penstock.core.text import TextModel
 
 # Facts about the files, which nobody can choose.
@@ -25,8 +25,8 @@ def overridden(found: Mapping[str, Any], given: Mapping[str, Any], longest: int 
     """
     for name in given:
         if name not in OPTIONS:
-            near = difflib.get_close_matches(name, (*OPTIONS, FILE), 1)
-            hint = f"did you mean {near[0]!r}?" if near else f"text models take: {', '.join((*OPTIONS, FILE))}"
+            near = closest(name, (*OPTIONS, FILE))
+            hint = f"did you mean {near!r}?" if near else f"text models take: {', '.join((*OPTIONS, FILE))}"
             raise ConfigError(f"text models have no option {name!r}; {hint}")
     try:
         model = msgspec.convert({**found, **given}, TextModel)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 import importlib.util
 from collections.abc import Iterable, Sequence
@@ -12,6 +11,7 @@ from typing import Any, NamedTuple, cast
 
 from penstock.core.errors import ConfigError, MissingExtra, ModelFileError
 from penstock.core.language import LanguageModel
+from penstock.core.nearest import closest
 from penstock.core.text import TextModel
 from penstock.runtimes.contract import Engine, Runtime, Saver
 
@@ -74,8 +74,8 @@ def entry(name: str) -> Entry:
     """The runtime of that name. Raises `ConfigError` naming the nearest one."""
     found = RUNTIMES.get(name)
     if found is None:
-        near = difflib.get_close_matches(name, RUNTIMES, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(RUNTIMES)}"
+        near = closest(name, RUNTIMES)
+        hint = f"did you mean {near!r}?" if near else f"known are: {', '.join(RUNTIMES)}"
         raise ConfigError(f"there is no runtime {name!r}; {hint}")
     return found
 
@@ -138,9 +138,9 @@ def check_settings(name: str, device: str, options: Iterable[str]) -> None:
         raise ConfigError(f"device: {device} is for the runtimes {able}; {name} uses the CPU")
     for option in options:
         if option not in found.options:
-            near = difflib.get_close_matches(option, found.options, 1)
+            near = closest(option, found.options)
             known = f"it takes: {', '.join(found.options)}" if found.options else "it takes none"
-            hint = f"did you mean {near[0]!r}?" if near else known
+            hint = f"did you mean {near!r}?" if near else known
             raise ConfigError(f"the runtime {name} has no option {option!r}; {hint}")
 
 

@@ -11,7 +11,6 @@ import pytest
 
 from penstock.core.clock import system_clock
 from penstock.core.errors import PenstockError
-from penstock.core.ledger import Entry, Feedback
 from penstock.core.principal import Principal
 from penstock.core.reply import Meta, Outcome, Reply
 from penstock.core.request import Request
@@ -24,22 +23,9 @@ from penstock.routing.shadow import AT_ONCE, LAST, Shadow
 from penstock.scheduling.fleet import Fleet
 from tests.routing.providers import KEY, routed
 from tests.scheduling.remotes import ANSWER, HI, events, until
+from tests.telemetry.kept import Kept
 
 ACME = Principal(tenant="acme", key="k1")
-
-
-class Book:
-    """A ledger in memory."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.scores: list[Feedback] = []
-
-    def record(self, entry: Entry) -> None:
-        self.entries.append(entry)
-
-    def feedback(self, feedback: Feedback) -> None:
-        self.scores.append(feedback)
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +46,7 @@ def cost(model: str, meta: Meta) -> float:
 
 
 def shadow(
-    book: Book, share: float = 1.0, model: str = "other", seen: list[Request] | None = None
+    book: Kept, share: float = 1.0, model: str = "other", seen: list[Request] | None = None
 ) -> Callable[[Fleet], Shadow]:
     """Made over a fleet; `seen` gets what it asks."""
     settings = ShadowSettings(model=model, share=share)
@@ -92,7 +78,7 @@ def run(work: Coroutine[Any, Any, None]) -> None:
 
 def test_agreement_and_what_it_took_are_written_down(other: FakeOpenAI) -> None:
     async def check() -> None:
-        book = Book()
+        book = Kept()
         async with routed({"a": plans.GOOD, "other": other}, shadow=shadow(book), models=("a",)) as (made, _):
             assert not isinstance(await ask(made), PenstockError)
             await until(lambda: book.entries)
@@ -108,7 +94,7 @@ def test_agreement_and_what_it_took_are_written_down(other: FakeOpenAI) -> None:
 
 def test_it_is_asked_whole_behind_all_others(other: FakeOpenAI) -> None:
     async def check() -> None:
-        book, asked = Book(), list[Request]()
+        book, asked = Kept(), list[Request]()
         over = shadow(book, seen=asked)
         async with routed({"a": plans.GOOD, "other": other}, shadow=over, models=("a",)) as (made, _):
             await ask(made)
@@ -123,7 +109,7 @@ def test_it_is_asked_whole_behind_all_others(other: FakeOpenAI) -> None:
 @pytest.mark.parametrize("model", ["a", "a@1"])
 def test_whoever_answered_is_not_asked_again(model: str) -> None:
     async def check() -> None:
-        book = Book()
+        book = Kept()
         with FakeOpenAI(key=KEY) as fake:
             async with routed({"a": fake}, shadow=shadow(book, model=model)) as (made, _):
                 await ask(made)
@@ -135,7 +121,7 @@ def test_whoever_answered_is_not_asked_again(model: str) -> None:
 
 def test_its_failures_are_nobodys(other: FakeOpenAI) -> None:
     async def check() -> None:
-        book, other.plan = Book(), plans.failing()
+        book, other.plan = Kept(), plans.failing()
         async with routed({"a": plans.GOOD, "other": other}, shadow=shadow(book), models=("a",)) as (made, _):
             assert not isinstance(await ask(made), PenstockError)
             await until(lambda: other.calls)
@@ -149,7 +135,7 @@ def test_its_failures_are_nobodys(other: FakeOpenAI) -> None:
 
 def test_what_failed_is_not_compared(other: FakeOpenAI) -> None:
     async def check() -> None:
-        book = Book()
+        book = Kept()
         async with routed({"a": plans.cut(1), "other": other}, shadow=shadow(book), models=("a",)) as (made, _):
             assert isinstance(await ask(made), PenstockError)
         assert (other.calls, book.scores) == ([], [])
@@ -159,7 +145,7 @@ def test_what_failed_is_not_compared(other: FakeOpenAI) -> None:
 
 def test_a_share_is_sampled_and_few_at_once(other: FakeOpenAI) -> None:
     async def check() -> None:
-        book = Book()
+        book = Kept()
         async with routed({"a": plans.GOOD, "other": other}, shadow=shadow(book, 0.3), models=("a",)) as (made, _):
             seen = made.routes["route"].shadow
             assert seen is not None

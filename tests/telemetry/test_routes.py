@@ -9,7 +9,7 @@ from prometheus_client.parser import text_string_to_metric_families
 from penstock.admission.accounts import Accounts
 from penstock.core.clock import StillClock
 from penstock.core.errors import ProviderFailed, QuotaExceeded
-from penstock.core.ledger import Entry, Feedback
+from penstock.core.ledger import Feedback
 from penstock.core.reply import Reply
 from penstock.core.request import Request
 from penstock.routing.failure.breaker import BreakerSettings
@@ -22,21 +22,8 @@ from penstock.telemetry.counts import Counted
 from penstock.telemetry.ledger.writer import LedgerWriter
 from penstock.telemetry.metrics import MetricsPage
 from penstock.telemetry.routes import RouteMetrics
+from tests.telemetry.kept import Kept
 from tests.telemetry.ledger.conftest import NOW, entry, prediction
-
-
-class Kept:
-    """A ledger in memory."""
-
-    def __init__(self) -> None:
-        self.entries: list[Entry] = []
-        self.scores: list[Feedback] = []
-
-    def record(self, entry: Entry) -> None:
-        self.entries.append(entry)
-
-    def feedback(self, feedback: Feedback) -> None:
-        self.scores.append(feedback)
 
 
 class OneRoute:

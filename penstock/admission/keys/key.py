@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from difflib import get_close_matches
 
 import msgspec
 
 from penstock.core.errors import BadInput
+from penstock.core.nearest import closest
 from penstock.core.principal import VERBS, Principal
 
 INTERNAL = "internal"
@@ -59,8 +59,8 @@ def check(tenant: str, name: str, verbs: Collection[str], routes: Collection[str
         raise wrong("verbs", f"a key must allow something: {', '.join(VERBS)}")
     for verb in verbs:
         if verb not in VERBS:
-            near = get_close_matches(verb, VERBS, n=1)
-            raise wrong("verbs", f"{verb!r} is no verb; " + (f"did you mean {near[0]}?" if near else ", ".join(VERBS)))
+            near = closest(verb, VERBS)
+            raise wrong("verbs", f"{verb!r} is no verb; " + (f"did you mean {near}?" if near else ", ".join(VERBS)))
     if routes is not None and not (routes and all(r and r == r.strip() and r.isprintable() for r in routes)):
         raise wrong("routes", "routes are names of routes and models; leave them out to allow all")
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import difflib
 import importlib
 from typing import NamedTuple, cast
 
 from penstock.core.errors import ConfigError
+from penstock.core.nearest import closest
 from penstock.runtimes.remote.contract import Dialect, RemoteModel, Signer
 
 REMOTE = "remote"
@@ -40,8 +40,8 @@ def dialect(provider: str) -> Dialect:
     """The dialect of a provider. Raises `ConfigError` naming the nearest one."""
     entry = PROVIDERS.get(provider)
     if entry is None:
-        near = difflib.get_close_matches(provider, PROVIDERS, 1)
-        hint = f"did you mean {near[0]!r}?" if near else f"known are: {', '.join(PROVIDERS)}"
+        near = closest(provider, PROVIDERS)
+        hint = f"did you mean {near!r}?" if near else f"known are: {', '.join(PROVIDERS)}"
         raise ConfigError(f"there is no provider {provider[:64]!r}; {hint}")
     return cast(Dialect, getattr(importlib.import_module(entry.module), entry.dialect)())
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from difflib import get_close_matches
 from typing import Any, TypeVar
 
 import msgspec
 
 from penstock.core.errors import ConfigError
+from penstock.core.nearest import closest
 
 Options = TypeVar("Options", bound=msgspec.Struct)
 
@@ -27,5 +27,5 @@ def read(kind: type[Options], given: Mapping[str, Any], engine: str) -> Options:
 
 
 def _nearest(name: str, known: tuple[str, ...]) -> str:
-    near = get_close_matches(name, known, n=1, cutoff=0.6)
-    return f"did you mean {near[0]!r}?" if near else f"it has: {', '.join(sorted(known))}"
+    near = closest(name, known)
+    return f"did you mean {near!r}?" if near else f"it has: {', '.join(sorted(known))}"
