@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -62,3 +64,10 @@ def test_data_is_read_as_it_is_written(tmp_path: Path) -> None:
     data = read(path)
     assert data.prompt == ['two\nlines, "quoted"']
     assert (data.small[0], data.large[0]) == (0.0, 1.0)
+
+
+def test_without_data_it_says_what_it_needs() -> None:
+    said = subprocess.run([sys.executable, "-m", "training.router"], capture_output=True, text=True, timeout=100)
+    assert said.returncode == 2
+    assert "one of the arguments --fetch --data is required" in said.stderr
+    assert "Traceback" not in said.stderr

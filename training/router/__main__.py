@@ -28,10 +28,11 @@ from training.router.learn import STRENGTH, Floats, Sample, estimates, learn, sa
 def main() -> None:
     """Learn, judge, and write model.json and report.json."""
     options = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    options.add_argument("--fetch", type=Path)
-    options.add_argument("--data", type=Path)
-    options.add_argument("--vectors", type=Path)
-    options.add_argument("--out", type=Path, default=Path("build/router"))
+    what = options.add_mutually_exclusive_group(required=True)
+    what.add_argument("--fetch", type=Path, help="where the data is to be written")
+    what.add_argument("--data", type=Path, help="labelled questions, .csv or .csv.gz")
+    options.add_argument("--vectors", type=Path, help="their embeddings, .npy")
+    options.add_argument("--out", type=Path, default=Path("build/router"), help="folder of model.json and report.json")
     chosen = options.parse_args()
     if chosen.fetch:
         fetch(chosen.fetch, SUBJECTS)
